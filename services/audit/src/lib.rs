@@ -1,0 +1,1 @@
+//! Projects every event into a hash-chained audit trail.

@@ -1,0 +1,1 @@
+//! The whole pipeline under test: journeys, faults and tidiness.

@@ -1,0 +1,1 @@
+//! Verifies webhooks and appends each to the stream; knows no database.

@@ -1,0 +1,1 @@
+//! The operator's command: up, send, provision, doctor.

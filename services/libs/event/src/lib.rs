@@ -1,0 +1,19 @@
+//! What an event *is*: its identity, type, subject, envelope and attributes, and how each source's body becomes them.
+//!
+//! **Invariant:** this crate is pure. It never reads a clock, opens a socket or starts a task, so everything in it is
+//! tested with plain values. Times are handed in.
+
+mod attributes;
+mod digest;
+mod envelope;
+mod id;
+mod percent;
+mod recorded;
+mod subject;
+
+pub use attributes::{ATTRIBUTE_BYTES_MAX, Attributes, attribute};
+pub use digest::BodyDigest;
+pub use envelope::{Envelope, EnvelopeError, header};
+pub use id::{EventId, EventIdError, Source};
+pub use recorded::RecordedEvent;
+pub use subject::{EventType, Subject, Token, TokenError};

@@ -1,0 +1,1 @@
+//! A private nats-server and Postgres as child processes, for hookstream up and for tests.

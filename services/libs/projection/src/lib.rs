@@ -1,0 +1,1 @@
+//! The trait Projection and its runner: a stream becomes tables, effectively once.

@@ -1,0 +1,1 @@
+//! Webhook signature schemes, one module each: raw bytes in, Verified out; pure.

@@ -1,0 +1,1 @@
+//! Test harness: private servers, a database per test, a proxy that can be cut, signers.

@@ -1,0 +1,1 @@
+//! Projects workflow events into the phase queue.

@@ -1,0 +1,1 @@
+//! Projects every event into the task log and its analytics.
