@@ -1,0 +1,142 @@
+use std::fmt;
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use secrecy::{ExposeSecret as _, SecretSlice};
+use sha2::Sha256;
+use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
+
+/// Marks a secret of Standard Webhooks: what follows is the key in base64.
+const STANDARD_PREFIX: &[u8] = b"whsec_";
+
+/// Generated secrets come with and without padding.
+const SECRET_BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// A secret and the id under which logs and stored events name it.
+#[derive(Clone)]
+pub struct Key {
+    id: String,
+    /// The bytes of the secret's text.
+    text: SecretSlice<u8>,
+    /// The key of Standard Webhooks: decoded if the text says that it is encoded, else the text.
+    decoded: SecretSlice<u8>,
+}
+
+/// The secret or id cannot be used. No variant holds the secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// HMAC would accept an empty key, and anybody could sign with it.
+    #[error("the secret of key '{0}' is empty or only white space")]
+    Empty(String),
+    /// `whsec_` is followed by something that is not base64.
+    #[error("the secret of key '{0}' begins with whsec_ but does not continue in base64")]
+    NotBase64(String),
+    /// The id is not `[A-Za-z0-9_-]{1,64}`.
+    #[error("a key id must be 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'")]
+    Id,
+    /// Two keys of one ring share an id.
+    #[error("two keys have the id '{0}'")]
+    SameId(String),
+    /// A ring without keys would refuse everything.
+    #[error("there is no key")]
+    NoKeys,
+}
+
+impl Key {
+    /// Takes a secret as it was configured, without trimming anything.
+    ///
+    /// `hub` uses the text's bytes as they are; `standard_webhooks` decodes what follows `whsec_`, if it begins so.
+    pub fn new(id: &str, secret: &[u8]) -> Result<Self, KeyError> {
+        let clean = id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        if !clean || !(1..=64).contains(&id.len()) {
+            return Err(KeyError::Id);
+        }
+        if secret.trim_ascii().is_empty() {
+            return Err(KeyError::Empty(id.to_owned()));
+        }
+        let decoded = match secret.strip_prefix(STANDARD_PREFIX) {
+            None => secret.to_vec(),
+            Some(encoded) => {
+                SECRET_BASE64.decode(encoded).map_err(|_| KeyError::NotBase64(id.to_owned()))?
+            }
+        };
+        if decoded.is_empty() {
+            return Err(KeyError::Empty(id.to_owned()));
+        }
+        Ok(Self { id: id.to_owned(), text: secret.to_vec().into(), decoded: decoded.into() })
+    }
+
+    /// The id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// HMAC-SHA-256 of `parts`, one after another.
+    pub(crate) fn tag(&self, form: KeyForm, parts: &[&[u8]]) -> [u8; 32] {
+        let key = match form {
+            KeyForm::Text => &self.text,
+            KeyForm::Decoded => &self.decoded,
+        };
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(key.expose_secret()).expect("HMAC takes a key of any length");
+        parts.iter().for_each(|part| mac.update(part));
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Which bytes of a secret a scheme signs with.
+#[derive(Clone, Copy)]
+pub(crate) enum KeyForm {
+    Text,
+    Decoded,
+}
+
+/// The active keys of one source: one, or two while a secret is being rotated. Never empty.
+#[derive(Debug, Clone)]
+pub struct Keyring(Vec<Key>);
+
+impl Keyring {
+    /// Takes at least one key, with distinct ids.
+    pub fn new(keys: Vec<Key>) -> Result<Self, KeyError> {
+        for (at, key) in keys.iter().enumerate() {
+            if keys[..at].iter().any(|earlier| earlier.id == key.id) {
+                return Err(KeyError::SameId(key.id.clone()));
+            }
+        }
+        if keys.is_empty() { Err(KeyError::NoKeys) } else { Ok(Self(keys)) }
+    }
+
+    /// The ids of the keys, in order.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(Key::id)
+    }
+
+    /// The key that made one of `candidates` for `parts`, if any.
+    ///
+    /// Compares every key with every candidate, each on all 32 bytes, so the time taken tells neither how much of a
+    /// guess was right nor which key was close.
+    pub(crate) fn find(&self, form: KeyForm, parts: &[&[u8]], candidates: &[[u8; 32]]) -> Option<&Key> {
+        let mut found = Choice::from(0);
+        let mut position = 0_u32;
+        for (at, key) in (0_u32..).zip(&self.0) {
+            let tag = key.tag(form, parts);
+            for candidate in candidates {
+                let equal = tag.ct_eq(candidate);
+                position.conditional_assign(&at, equal);
+                found |= equal;
+            }
+        }
+        bool::from(found).then(|| &self.0[position as usize])
+    }
+}
