@@ -1,1 +1,27 @@
 //! The JetStream side: connect, provision, publish and pull; the only crate that names async-nats.
+//!
+//! **Invariant:** every wait in here has a bound. The NATS client queues commands while it is disconnected and may then
+//! wait for ever, so each operation first looks at the connection and then runs inside a timeout.
+//!
+//! **Invariant:** times are whole microseconds, which is what Postgres keeps; a time that went through a table compares
+//! equal to the one read here.
+
+mod api;
+mod connection;
+mod consumer;
+mod error;
+mod message;
+mod publisher;
+mod settings;
+mod stream;
+mod subscription;
+pub mod topology;
+
+pub use connection::Bus;
+pub use consumer::{Consumer, ConsumerState, PullLimits};
+pub use error::{BusError, PublishError};
+pub use message::{Message, Undecodable};
+pub use publisher::{Publisher, Receipt};
+pub use settings::{NatsSettings, SettingsError};
+pub use stream::{StoredMessage, StreamState};
+pub use subscription::{Received, Subscription};
