@@ -1,0 +1,14 @@
+-- Known ids, then known digests (webhook_id null) with the latest time each was seen under an id of its sender's.
+SELECT memory.webhook_id, memory.body_sha256, memory.received_at
+FROM event_memory AS memory
+WHERE memory.projection = $1 AND memory.webhook_id = ANY ($2) AND NOT memory.id_derived
+UNION ALL
+SELECT NULL AS webhook_id, latest.body_sha256, latest.received_at
+FROM unnest($3::bytea[]) AS wanted (body_sha256)
+CROSS JOIN LATERAL (
+    SELECT memory.body_sha256, memory.received_at
+    FROM event_memory AS memory
+    WHERE memory.projection = $1 AND memory.body_sha256 = wanted.body_sha256 AND NOT memory.id_derived
+    ORDER BY memory.received_at DESC
+    LIMIT 1
+) AS latest
