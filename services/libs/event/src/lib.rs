@@ -4,16 +4,24 @@
 //! tested with plain values. Times are handed in.
 
 mod attributes;
+mod description;
 mod digest;
 mod envelope;
+pub mod github;
 mod id;
+pub mod internal;
+mod invalid;
 mod percent;
 mod recorded;
+pub mod select;
 mod subject;
 
 pub use attributes::{ATTRIBUTE_BYTES_MAX, Attributes, attribute};
+pub use description::Description;
 pub use digest::BodyDigest;
 pub use envelope::{Envelope, EnvelopeError, header};
 pub use id::{EventId, EventIdError, Source};
+pub use internal::InternalEvent;
+pub use invalid::{BodyError, InvalidBody};
 pub use recorded::RecordedEvent;
 pub use subject::{EventType, Subject, Token, TokenError};

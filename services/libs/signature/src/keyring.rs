@@ -61,9 +61,7 @@ impl Key {
         }
         let decoded = match secret.strip_prefix(STANDARD_PREFIX) {
             None => secret.to_vec(),
-            Some(encoded) => {
-                SECRET_BASE64.decode(encoded).map_err(|_| KeyError::NotBase64(id.to_owned()))?
-            }
+            Some(encoded) => SECRET_BASE64.decode(encoded).map_err(|_| KeyError::NotBase64(id.to_owned()))?,
         };
         if decoded.is_empty() {
             return Err(KeyError::Empty(id.to_owned()));

@@ -1,0 +1,105 @@
+//! The fields of one object, by name. Errors name the field and the rule, never the value.
+
+use super::json;
+use super::read::Rule;
+use crate::InvalidBody;
+
+/// All fields that internal events have at some level; others are passed over.
+const NAMES: [&str; 25] = [
+    "adw_id",
+    "completed_at",
+    "cost_usd",
+    "depends_on_phases",
+    "duration_seconds",
+    "error_message",
+    "issue_number",
+    "log_message",
+    "metadata",
+    "parent_issue",
+    "phase_data",
+    "phase_name",
+    "phase_number",
+    "phase_status",
+    "phases",
+    "priority",
+    "queue_id",
+    "reason",
+    "started_at",
+    "status",
+    "tokens_used",
+    "trigger_next",
+    "type",
+    "workflow_template",
+    "workflow_type",
+];
+
+/// The fields of one object, each as its JSON text.
+pub(super) struct Fields<'t> {
+    /// Path of the object, with its dot: `phases[2].`, or nothing.
+    path: String,
+    values: Vec<Option<&'t str>>,
+}
+
+impl<'t> Fields<'t> {
+    /// Reads an object.
+    pub(super) fn read(text: &'t str, path: String) -> Result<Self, serde_json::Error> {
+        Ok(Self { path, values: json::members(text, &NAMES)? })
+    }
+
+    /// The JSON text of a field; `null` is as good as absent.
+    pub(super) fn raw(&self, name: &str) -> Option<&'t str> {
+        let place = NAMES.iter().position(|known| *known == name);
+        debug_assert!(place.is_some(), "'{name}' is not in NAMES");
+        self.values[place?].filter(|raw| *raw != "null")
+    }
+
+    /// A field that must be there.
+    pub(super) fn required<T>(
+        &self,
+        name: &str,
+        read: impl Fn(&str) -> Result<T, Rule>,
+    ) -> Result<T, InvalidBody> {
+        self.optional(name, read)?.ok_or_else(|| InvalidBody::FieldMissing { field: self.path_of(name) })
+    }
+
+    /// A field that need not be there.
+    pub(super) fn optional<T>(
+        &self,
+        name: &str,
+        read: impl Fn(&str) -> Result<T, Rule>,
+    ) -> Result<Option<T>, InvalidBody> {
+        self.raw(name).map(|raw| read(raw).map_err(|rule| self.invalid(name, rule))).transpose()
+    }
+
+    /// The fields of an object that must be there.
+    pub(super) fn object(&self, name: &str) -> Result<Self, InvalidBody> {
+        let field = self.path_of(name);
+        let raw = self.raw(name).ok_or_else(|| InvalidBody::FieldMissing { field: field.clone() })?;
+        Self::read(raw, format!("{field}.")).map_err(|_| self.invalid(name, "must be an object"))
+    }
+
+    /// The objects of a list that must be there.
+    pub(super) fn objects(&self, name: &str, max: usize) -> Result<Vec<Self>, InvalidBody> {
+        let field = self.path_of(name);
+        let raw = self.raw(name).ok_or_else(|| InvalidBody::FieldMissing { field: field.clone() })?;
+        let elements = json::elements(raw, max)
+            .filter(|elements| !elements.is_empty())
+            .ok_or_else(|| self.invalid(name, format!("must be a list of 1 to {max}")))?;
+        let objects = elements.into_iter().enumerate().map(|(at, element)| {
+            Self::read(element, format!("{field}[{at}].")).map_err(|_| InvalidBody::FieldInvalid {
+                field: format!("{field}[{at}]"),
+                rule: "must be an object".to_owned(),
+            })
+        });
+        objects.collect()
+    }
+
+    /// The error for a field that breaks a rule.
+    pub(super) fn invalid(&self, name: &str, rule: impl Into<Rule>) -> InvalidBody {
+        InvalidBody::FieldInvalid { field: self.path_of(name), rule: rule.into().into_owned() }
+    }
+
+    fn path_of(&self, name: &str) -> String {
+        format!("{}{name}", self.path)
+    }
+}

@@ -1,0 +1,111 @@
+//! Reading JSON piece by piece, so that memory goes only to what is wanted.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+/// The values of the wanted keys of one object, each as its text; the last wins where a key occurs twice.
+/// `Err` if `text` is no JSON object.
+pub(super) fn members<'t>(
+    text: &'t str,
+    wanted: &'static [&'static str],
+) -> Result<Vec<Option<&'t str>>, serde_json::Error> {
+    struct Members(&'static [&'static str]);
+
+    impl<'de> Visitor<'de> for Members {
+        type Value = Vec<Option<&'de str>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut values = vec![None; self.0.len()];
+            while let Some(place) = map.next_key_seed(Key(self.0))? {
+                match place {
+                    Some(place) => values[place] = Some(map.next_value::<&RawValue>()?.get()),
+                    None => {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+            }
+            Ok(values)
+        }
+    }
+
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let values = deserializer.deserialize_map(Members(wanted))?;
+    deserializer.end()?;
+    Ok(values)
+}
+
+/// Finds a key's place among the wanted ones. As bytes, because half a surrogate pair is no text but may be ignored.
+struct Key(&'static [&'static str]);
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_bytes(self)
+    }
+}
+
+impl Visitor<'_> for Key {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_bytes<E: Error>(self, key: &[u8]) -> Result<Self::Value, E> {
+        Ok(self.0.iter().position(|name| name.as_bytes() == key))
+    }
+}
+
+/// The elements of an array, each as its text; `None` if it is no array or has more than `max`.
+pub(super) fn elements(text: &str, max: usize) -> Option<Vec<&str>> {
+    struct Elements(usize);
+
+    impl<'de> Visitor<'de> for Elements {
+        type Value = Vec<&'de str>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "an array of at most {}", self.0)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+            let mut elements = Vec::new();
+            while let Some(element) = array.next_element::<&RawValue>()? {
+                if elements.len() == self.0 {
+                    return Err(A::Error::invalid_length(self.0 + 1, &self));
+                }
+                elements.push(element.get());
+            }
+            Ok(elements)
+        }
+    }
+
+    serde_json::Deserializer::from_str(text).deserialize_seq(Elements(max)).ok()
+}
+
+/// An object whose keys and texts hold no U+0000, so that `jsonb` takes it. `None` if it is no object, or holds a
+/// number beyond a double's range or half a surrogate pair.
+pub(super) fn clean_object(text: &str) -> Option<Map<String, Value>> {
+    let object: Map<String, Value> = serde_json::from_str(text).ok()?;
+    let clean = !text.contains("\\u0000");
+    Some(if clean { object } else { object.into_iter().map(without_nul).collect() })
+}
+
+fn without_nul((key, value): (String, Value)) -> (String, Value) {
+    let value = match value {
+        Value::String(text) => Value::String(text.replace('\0', "\u{fffd}")),
+        Value::Array(values) => {
+            Value::Array(values.into_iter().map(|value| without_nul((String::new(), value)).1).collect())
+        }
+        Value::Object(object) => Value::Object(object.into_iter().map(without_nul).collect()),
+        other => other,
+    };
+    (key.replace('\0', "\u{fffd}"), value)
+}
