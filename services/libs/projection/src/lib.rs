@@ -1,1 +1,5 @@
-//! The trait Projection and its runner: a stream becomes tables, effectively once.
+//! The trait [`Projection`] and its runner: a stream becomes tables, effectively once.
+
+mod projection;
+
+pub use projection::{Applied, ApplyError, Claim, ClaimedEvent, Projection, Refused};
