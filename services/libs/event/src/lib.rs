@@ -13,6 +13,7 @@ pub mod internal;
 mod invalid;
 mod percent;
 mod recorded;
+pub mod samples;
 pub mod select;
 mod subject;
 

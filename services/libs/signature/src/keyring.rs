@@ -82,7 +82,9 @@ impl Key {
         };
         let mut mac =
             Hmac::<Sha256>::new_from_slice(key.expose_secret()).expect("HMAC takes a key of any length");
-        parts.iter().for_each(|part| mac.update(part));
+        for part in parts {
+            mac.update(part);
+        }
         mac.finalize().into_bytes().into()
     }
 }
