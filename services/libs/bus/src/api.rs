@@ -1,7 +1,7 @@
 //! Requests to the JetStream API, as JSON. The server's answers are read into our own types: configurations stay JSON,
 //! because they are compared and sent field by field (see [`crate::topology`]).
 
-use async_nats::{HeaderMap, Request, RequestErrorKind};
+use async_nats::{Request, RequestErrorKind};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -42,7 +42,7 @@ impl Bus {
         request: &Value,
     ) -> Result<T, BusError> {
         let payload = if request.is_null() { Bytes::new() } else { Bytes::from(request.to_string()) };
-        let answer = self.request(format!("$JS.API.{subject}"), None, payload).await?;
+        let answer = self.request(format!("$JS.API.{subject}"), payload).await?;
         let unreadable = |error: serde_json::Error| BusError::Unreadable(format!("{subject}: {error}"));
         let Answer { error } = serde_json::from_slice(&answer.payload).map_err(unreadable)?;
         match error {
@@ -57,16 +57,18 @@ impl Bus {
     pub(crate) async fn request(
         &self,
         subject: String,
-        headers: Option<HeaderMap>,
         payload: Bytes,
     ) -> Result<async_nats::Message, BusError> {
+        let losses = self.losses();
         self.require_connection()?;
-        let mut request = Request::new().payload(payload).timeout(None);
-        if let Some(headers) = headers {
-            request = request.headers(headers);
-        }
+        let request = Request::new().payload(payload).timeout(None);
         let sent = tokio::time::timeout(REQUEST_TIMEOUT, self.client.send_request(subject, request));
-        match sent.await {
+        let answer = tokio::select! {
+            answer = sent => answer,
+            // The answer was lost with the connection.
+            () = losses.next() => return Err(BusError::Disconnected(self.problem())),
+        };
+        match answer {
             Err(_) => Err(BusError::TimedOut(REQUEST_TIMEOUT)),
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(error)) => Err(match error.kind() {

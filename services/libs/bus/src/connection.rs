@@ -1,4 +1,6 @@
 use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,7 +29,9 @@ pub struct Bus {
 struct Watch {
     name: String,
     seen: Mutex<Seen>,
-    connected: watch::Sender<bool>,
+    /// Counts the connections lost. The client's own state says whether one stands.
+    losses: watch::Sender<u64>,
+    closed: AtomicBool,
 }
 
 #[derive(Default)]
@@ -45,7 +49,8 @@ impl Bus {
         let watch = Arc::new(Watch {
             name: settings.name.clone(),
             seen: Mutex::default(),
-            connected: watch::Sender::new(false),
+            losses: watch::Sender::new(0),
+            closed: AtomicBool::new(false),
         });
         let events = Arc::clone(&watch);
         let options = options(settings).await?.event_callback(move |event| {
@@ -61,18 +66,21 @@ impl Bus {
 
     /// Whether the connection stands now.
     pub fn is_connected(&self) -> bool {
+        // The client says so a moment before it knows the server, and with it the largest payload.
         self.client.connection_state() == State::Connected
+            && self.client.try_server_info().is_some()
+            && !self.watch.closed.load(Ordering::Relaxed)
     }
 
     /// Waits until the connection stands, at most for `limit`; the error says why it does not.
     pub async fn wait_connected(&self, limit: Duration) -> Result<(), BusError> {
-        let mut connected = self.watch.connected.subscribe();
-        let wait = connected.wait_for(|connected| *connected && self.is_connected());
-        match tokio::time::timeout(limit, wait).await {
-            Ok(Ok(_)) => Ok(()),
-            _ if self.is_connected() => Ok(()),
-            _ => Err(BusError::Disconnected(self.problem())),
-        }
+        // The client offers nothing to wait on.
+        let connected = async {
+            while !self.is_connected() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(limit, connected).await.map_err(|_| BusError::Disconnected(self.problem()))
     }
 
     /// Why there is no connection, in the client's words; `None` while connected or before the first attempt ended.
@@ -105,24 +113,39 @@ impl Bus {
     /// Ends subscriptions, sends what is queued and closes the connection, within two seconds.
     pub async fn drain(&self) {
         const LIMIT: Duration = Duration::from_secs(2);
-        // Fails only where the connection is gone already.
-        let _ = tokio::time::timeout(LIMIT, async {
+        let drained = async {
+            let losses = self.losses();
+            // Fails only where the connection is closed already.
             if self.client.drain().await.is_ok() {
-                let _ = self.watch.connected.subscribe().wait_for(|connected| !connected).await;
+                losses.next().await;
             }
-        })
-        .await;
+        };
+        if tokio::time::timeout(LIMIT, drained).await.is_err() {
+            tracing::warn!("{} could not send everything before it stopped", self.watch.name);
+        }
     }
 
-    /// Resolves when the connection is lost.
-    pub(crate) async fn lost(&self) {
-        // Fails only when the sender is gone, and we hold it.
-        let _ = self.watch.connected.subscribe().wait_for(|connected| !connected).await;
+    /// Notices every loss of the connection from now on.
+    pub(crate) fn losses(&self) -> Losses {
+        Losses(self.watch.losses.subscribe())
     }
 
     /// `Disconnected` unless the connection stands.
     pub(crate) fn require_connection(&self) -> Result<(), BusError> {
         if self.is_connected() { Ok(()) } else { Err(BusError::Disconnected(self.problem())) }
+    }
+}
+
+/// Waits for the connection to be lost, so that nobody waits for an answer that cannot come any more.
+pub(crate) struct Losses(watch::Receiver<u64>);
+
+impl Losses {
+    /// Resolves once the connection was lost since this was made.
+    pub(crate) async fn next(mut self) {
+        if self.0.changed().await.is_err() {
+            // Only a dropped connection has no sender any more, and nobody waits on that.
+            std::future::pending::<()>().await;
+        }
     }
 }
 
@@ -136,7 +159,6 @@ impl std::fmt::Debug for Bus {
 }
 
 async fn options(settings: &NatsSettings) -> Result<ConnectOptions, BusError> {
-    let unreadable = |what: &str, error: std::io::Error| BusError::Unreadable(format!("{what}: {error}"));
     let mut options = ConnectOptions::new()
         .name(&settings.name)
         .custom_inbox_prefix(&settings.inbox_prefix)
@@ -153,21 +175,29 @@ async fn options(settings: &NatsSettings) -> Result<ConnectOptions, BusError> {
             options = options.user_and_password(user.clone(), password.expose_secret().to_owned());
         }
         Login::Credentials(path) => {
-            options =
-                options.credentials_file(path).await.map_err(|error| unreadable("NATS_CREDS", error))?;
+            let read = options.credentials_file(path).await;
+            options = read.map_err(|error| BusError::File("NATS_CREDS", error))?;
         }
         Login::NkeySeed(path) => {
-            let seed = std::fs::read_to_string(path).map_err(|error| unreadable("NATS_NKEY", error))?;
+            let seed = std::fs::read_to_string(path).map_err(|error| BusError::File("NATS_NKEY", error))?;
             options = options.nkey(seed.trim().to_owned());
         }
     }
     if let Some(ca) = &settings.ca {
+        check_readable("NATS_CA", ca)?;
         options = options.add_root_certificates(ca.clone()).require_tls(true);
     }
     if let Some((certificate, key)) = &settings.client_certificate {
+        check_readable("NATS_CERT", certificate)?;
+        check_readable("NATS_KEY", key)?;
         options = options.add_client_certificate(certificate.clone(), key.clone()).require_tls(true);
     }
     Ok(options)
+}
+
+/// The client opens these files at every attempt to connect, and would try for ever.
+fn check_readable(setting: &'static str, path: &Path) -> Result<(), BusError> {
+    std::fs::File::open(path).map(drop).map_err(|error| BusError::File(setting, error))
 }
 
 impl Watch {
@@ -181,13 +211,15 @@ impl Watch {
         match event {
             Event::Connected => {
                 self.seen().problem = None;
-                self.connected.send_replace(true);
                 tracing::info!("{name} is connected to NATS");
             }
-            Event::Disconnected | Event::Closed => {
-                if self.connected.send_replace(false) {
-                    tracing::warn!("{name} lost its connection to NATS");
-                }
+            Event::Disconnected => {
+                self.losses.send_modify(|losses| *losses += 1);
+                tracing::warn!("{name} lost its connection to NATS");
+            }
+            Event::Closed => {
+                self.closed.store(true, Ordering::Relaxed);
+                self.losses.send_modify(|losses| *losses += 1);
             }
             Event::ServerError(ServerError::Other(text)) if text.to_lowercase().contains("violation") => {
                 self.note_violation(text);

@@ -121,6 +121,9 @@ impl Consumer {
     ///
     /// A call that is dropped, or that ends in an error, may lose what it was handed until the consumer is rewound.
     pub async fn pull(&self, limits: &PullLimits) -> Result<Vec<Message>, BusError> {
+        let losses = self.bus.losses();
+        let lost = losses.next();
+        tokio::pin!(lost);
         self.bus.require_connection()?;
         let deadline = Instant::now() + limits.wait + GRACE;
         let mut replies = self.send_pull(limits).await?;
@@ -128,7 +131,7 @@ impl Consumer {
         while messages.len() < limits.messages {
             let reply = tokio::select! {
                 reply = tokio::time::timeout_at(deadline, replies.next()) => reply,
-                () = self.bus.lost() => Ok(None),
+                () = &mut lost => Ok(None),
             };
             match reply {
                 Ok(Some(reply)) => match self.read(reply, messages.is_empty()).await {
@@ -209,7 +212,11 @@ impl Consumer {
             Ok(Err(error)) => return Err(BusError::Disconnected(Some(error.to_string()))),
             Err(_) => return Err(BusError::TimedOut(REQUEST_TIMEOUT)),
         }
-        self.bus.request(last.ack_subject.clone(), None, ACK).await.map(drop)
+        match self.bus.request(last.ack_subject.clone(), ACK).await {
+            Ok(_) => Ok(()),
+            Err(BusError::NoResponders) => Err(self.why_silent().await),
+            Err(error) => Err(error),
+        }
     }
 
     /// Where the consumer stands.

@@ -6,6 +6,9 @@ pub enum BusError {
     /// There is no connection now; the client reconnects by itself.
     #[error("not connected to NATS{}", why(.0.as_deref()))]
     Disconnected(Option<String>),
+    /// A file that a setting names cannot be read.
+    #[error("cannot read the file of {0}")]
+    File(&'static str, #[source] std::io::Error),
     /// No answer in time. A refused permission looks so too: see [`Bus::violations`](crate::Bus::violations).
     #[error("NATS did not answer within {0:?}")]
     TimedOut(Duration),

@@ -11,6 +11,7 @@ mod connection;
 mod consumer;
 mod error;
 mod message;
+pub mod monitor;
 mod publisher;
 mod settings;
 mod stream;

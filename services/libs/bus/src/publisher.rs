@@ -71,9 +71,14 @@ impl Publisher {
         let _permit = self.in_flight.acquire().await.map_err(|_| PublishError::Busy)?;
         let mut retries = 0;
         loop {
+            let losses = self.bus.losses();
+            if !self.bus.is_connected() {
+                return Err(PublishError::Disconnected);
+            }
             let result = tokio::select! {
                 result = self.append_once(&message) => result,
-                () = self.bus.lost() => Err(Failure::last(PublishError::Disconnected)),
+                // The answer was lost with the connection.
+                () = losses.next() => return Err(PublishError::Disconnected),
             };
             match result {
                 Ok(receipt) => return Ok(receipt),
