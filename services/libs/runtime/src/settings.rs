@@ -1,0 +1,296 @@
+//! Every setting of every process: declared in one table, read once, from flags, environment and a file.
+//!
+//! Flags win over the environment, that over the TOML file, that over the defaults. A secret `X` may come from the file
+//! that `X_FILE` names. An empty value counts as not set. All values are checked when the settings are loaded.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+mod file;
+pub mod flags;
+mod layers;
+mod table;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use table::SETTINGS;
+pub use value::{Kind, duration_from_text};
+
+/// One setting: a row of [`SETTINGS`].
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// Name of the environment variable, and the key in the settings file.
+    pub name: &'static str,
+    /// What it is without being set; `None` means off, or that it must be set where it is needed.
+    pub default: Option<&'static str>,
+    /// What it may hold.
+    pub kind: Kind,
+    /// Which heading it stands under in `--help` and `.env.example`.
+    pub group: &'static str,
+    /// What it is for, for the operator: one or two plain sentences.
+    pub doc: &'static str,
+}
+
+impl Setting {
+    /// The row of that name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| setting.name == name)
+    }
+
+    /// Whether the value must never be shown, nor stand on a command line.
+    pub fn is_secret(&self) -> bool {
+        self.kind == Kind::Secret
+    }
+
+    /// For a secret `X`: `X_FILE`.
+    pub fn file_name(&self) -> Option<String> {
+        self.is_secret().then(|| format!("{}_FILE", self.name))
+    }
+}
+
+/// Who is asking: for `--help` and `--version`.
+#[derive(Debug, Clone, Copy)]
+pub struct ProcessInfo {
+    /// Name of the executable.
+    pub name: &'static str,
+    /// One sentence.
+    pub about: &'static str,
+    /// Version of the package, `env!("CARGO_PKG_VERSION")`.
+    pub version: &'static str,
+}
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// The table.
+    Default,
+    /// This line of this settings file.
+    File(PathBuf, usize),
+    /// An environment variable.
+    Environment,
+    /// A flag on the command line.
+    Flag,
+    /// A test, or the command that starts the process within itself.
+    Given,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path, line) => write!(f, "{}, line {line}", path.display()),
+            Self::Environment => f.write_str("environment"),
+            Self::Flag => f.write_str("flag"),
+            Self::Given => f.write_str("given"),
+        }
+    }
+}
+
+/// A setting is wrong or missing. Never shows the value of a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The settings file, or the file that a `…_FILE` names, cannot be read.
+    #[error("{what}: cannot read {}", path.display())]
+    Unreadable {
+        /// The setting that names the file.
+        what: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The settings file is not TOML.
+    #[error("{}, line {line}: {problem}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong there, without the line's text.
+        problem: String,
+    },
+    /// The settings file has a key that is no setting.
+    #[error("{}, line {line}: {key:?} is no setting{hint}", path.display())]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// The key.
+        key: String,
+        /// ` (did you mean …?)`, or nothing.
+        hint: String,
+    },
+    /// A value is not what the setting may hold.
+    #[error("{name} ({origin}) {problem}")]
+    Invalid {
+        /// The setting.
+        name: String,
+        /// Where the value came from.
+        origin: Origin,
+        /// `must be …`.
+        problem: String,
+    },
+    /// `X` and `X_FILE` are both set in one place.
+    #[error("{name} and {name}_FILE are both set ({origin}): set one of them")]
+    Both {
+        /// The setting.
+        name: &'static str,
+        /// Where.
+        origin: Origin,
+    },
+    /// A setting that is needed is not set.
+    #[error("{name} is not set{}", hint(name))]
+    Unset {
+        /// The setting.
+        name: &'static str,
+    },
+}
+
+fn hint(name: &str) -> String {
+    match Setting::named(name) {
+        Some(setting) if setting.is_secret() => format!(" (nor is {name}_FILE): {}", setting.doc),
+        Some(setting) => format!(": {}", setting.doc),
+        None => String::new(),
+    }
+}
+
+#[derive(Clone)]
+struct Held {
+    value: String,
+    origin: Origin,
+}
+
+/// All settings, checked. `Debug` shows where each came from, never a value.
+#[derive(Clone, Default)]
+pub struct Settings {
+    values: BTreeMap<&'static str, Held>,
+}
+
+impl Settings {
+    /// Reads the command line and the environment of this process, and the settings file if one is named.
+    ///
+    /// As clap does: `--help` and `--version` print and end the process with 0, a wrong flag ends it with 2.
+    pub fn load(process: &ProcessInfo) -> Result<Self, SettingsError> {
+        let matches = flags::command(process).get_matches();
+        Self::with_overrides(flags::given(&matches))
+    }
+
+    /// Reads the environment of this process and the settings file, under values that win over both.
+    /// For commands that have flags of their own: see [`flags::arguments`] and [`flags::given`].
+    pub fn with_overrides(
+        overrides: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, SettingsError> {
+        Self::from_layers(overrides.into_iter().collect(), std::env::vars_os())
+    }
+
+    /// The same with a given environment.
+    pub fn from_layers(
+        overrides: BTreeMap<String, String>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, SettingsError> {
+        let environment = layers::environment(environment)?;
+        let config = [&overrides, &environment]
+            .into_iter()
+            .find_map(|layer| layer.get(table::CONFIG).filter(|path| !path.is_empty()));
+        let file = match config {
+            Some(path) => file::read(Path::new(path))?,
+            None => Vec::new(),
+        };
+        layers::resolve(&[
+            layers::Layer::from_map(overrides, &Origin::Flag),
+            layers::Layer::from_map(environment, &Origin::Environment),
+            layers::Layer::from_file(file),
+        ])
+    }
+
+    /// Settings of a test: these, and the defaults. Panics at a name that is no setting, or a value it cannot hold.
+    pub fn from_pairs<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
+        let given: BTreeMap<String, String> =
+            pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        for name in given.keys() {
+            assert!(layers::setting_behind(name).is_some(), "{name} is no setting");
+        }
+        match layers::resolve(&[layers::Layer::from_map(given, &Origin::Given)]) {
+            Ok(settings) => settings,
+            Err(error) => panic!("{}", crate::exit::chain(&error)),
+        }
+    }
+
+    /// The value of a setting. A name that is not in the table, such as `USER`, is looked up in the environment, for
+    /// the libraries that follow another program's conventions.
+    pub fn get(&self, name: &str) -> Option<String> {
+        match self.values.get(name) {
+            Some(held) => Some(held.value.clone()),
+            None if Setting::named(name).is_some() => None,
+            None => std::env::var(name).ok().filter(|value| !value.is_empty()),
+        }
+    }
+
+    /// The value of a setting of the table, as a `T`; an error if it is not set and has no default.
+    pub fn parse<T: FromStr>(&self, name: &str) -> Result<T, SettingsError> {
+        self.parse_some(name)?.ok_or(SettingsError::Unset { name: row(name).name })
+    }
+
+    /// The value of a setting of the table, as a `T`, if it is set or has a default.
+    pub fn parse_some<T: FromStr>(&self, name: &str) -> Result<Option<T>, SettingsError> {
+        let setting = row(name);
+        let Some(held) = self.values.get(setting.name) else { return Ok(None) };
+        held.value.parse().map(Some).map_err(|_| self.invalid(setting))
+    }
+
+    /// The value of a setting that is a duration.
+    pub fn duration(&self, name: &str) -> Result<Duration, SettingsError> {
+        let setting = row(name);
+        let held = self.values.get(setting.name).ok_or(SettingsError::Unset { name: setting.name })?;
+        duration_from_text(&held.value).ok_or_else(|| self.invalid(setting))
+    }
+
+    /// The value of a setting that is `true` or `false`.
+    pub fn flag(&self, name: &str) -> Result<bool, SettingsError> {
+        self.parse(name)
+    }
+
+    /// A secret, if it is set.
+    pub fn secret(&self, name: &str) -> Option<SecretString> {
+        let setting = row(name);
+        self.values.get(setting.name).map(|held| SecretString::from(held.value.clone()))
+    }
+
+    /// A secret that must be set.
+    pub fn required_secret(&self, name: &str) -> Result<SecretString, SettingsError> {
+        self.secret(name).ok_or(SettingsError::Unset { name: row(name).name })
+    }
+
+    /// Where the value came from.
+    pub fn origin(&self, name: &str) -> Option<&Origin> {
+        self.values.get(name).map(|held| &held.origin)
+    }
+
+    fn invalid(&self, setting: &'static Setting) -> SettingsError {
+        let origin = self.origin(setting.name).cloned().unwrap_or(Origin::Default);
+        SettingsError::Invalid {
+            name: setting.name.to_owned(),
+            origin,
+            problem: format!("must be {}", setting.kind.expectation()),
+        }
+    }
+}
+
+/// The row of a setting that our own code names; a name that is not in the table is a mistake in that code.
+fn row(name: &str) -> &'static Setting {
+    Setting::named(name).unwrap_or_else(|| panic!("{name} is not in the table of settings"))
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.values.iter().map(|(name, held)| (name, &held.origin))).finish()
+    }
+}
