@@ -53,7 +53,9 @@ pub fn running_below(ancestor: u32) -> Vec<Process> {
     let mut family = BTreeSet::from([ancestor]);
     loop {
         let before = family.len();
-        family.extend(all.iter().filter(|process| family.contains(&process.parent)).map(|p| p.pid).collect::<Vec<_>>());
+        family.extend(
+            all.iter().filter(|process| family.contains(&process.parent)).map(|p| p.pid).collect::<Vec<_>>(),
+        );
         if family.len() == before {
             break;
         }

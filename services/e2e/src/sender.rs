@@ -70,8 +70,12 @@ impl Sender {
         let start = Instant::now();
         loop {
             let last = match self.post(delivery).await {
-                Ok(answer) if matches!(answer.status, StatusCode::ACCEPTED | StatusCode::OK) => return Ok(answer),
-                Ok(answer) if answer.status != StatusCode::SERVICE_UNAVAILABLE => bail!("refused: {answer:?}"),
+                Ok(answer) if matches!(answer.status, StatusCode::ACCEPTED | StatusCode::OK) => {
+                    return Ok(answer);
+                }
+                Ok(answer) if answer.status != StatusCode::SERVICE_UNAVAILABLE => {
+                    bail!("refused: {answer:?}")
+                }
                 Ok(answer) => format!("{answer:?}"),
                 Err(error) => format!("{error:#}"),
             };

@@ -95,7 +95,13 @@ fn the_gateway_reaches_no_database() {
     let graph = Graph::read();
     graph.must_not_reach(
         "hookstream-gateway",
-        &["hookstream-store", "hookstream-projection", "tokio-postgres", "postgres-types", "deadpool-postgres"],
+        &[
+            "hookstream-store",
+            "hookstream-projection",
+            "tokio-postgres",
+            "postgres-types",
+            "deadpool-postgres",
+        ],
     );
 }
 
@@ -131,8 +137,11 @@ fn nothing_depends_on_a_service_but_the_operators_command() {
     let graph = Graph::read();
     for service in ["gateway", "phase-queue", "task-log", "audit", "backend"] {
         let name = format!("hookstream-{service}");
-        let dependents: Vec<_> =
-            graph.named_by(&name).into_iter().filter(|by| !["hookstream", "hookstream-e2e"].contains(by)).collect();
+        let dependents: Vec<_> = graph
+            .named_by(&name)
+            .into_iter()
+            .filter(|by| !["hookstream", "hookstream-e2e"].contains(by))
+            .collect();
         assert!(dependents.is_empty(), "{name} is named by {dependents:?}");
     }
     for name in &graph.ours {

@@ -1,0 +1,9 @@
+//! The whole pipeline: a signed webhook goes in, rows come out, whatever is killed in between.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+
+mod crash;
+mod deliveries;
+mod journey;
+mod phases;
+mod restart;
+mod tables;
