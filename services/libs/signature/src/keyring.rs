@@ -140,3 +140,42 @@ impl Keyring {
         bool::from(found).then(|| &self.0[position as usize])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Verified, hub};
+
+    #[test]
+    fn no_output_holds_a_secret() {
+        let secret = "canary-secret";
+        let encoded = "whsec_Y2FuYXJ5LXNlY3JldA==";
+        let keys = [secret, encoded].map(|text| Key::new(&text[..5], text.as_bytes()).unwrap());
+        let ring = Keyring::new(keys.to_vec()).unwrap();
+        let signed = hub::sign(&keys[0], b"{}");
+        let verified: Verified = hub::verify(&ring, &[signed.as_bytes()], b"{}").unwrap();
+        let printed = format!("{keys:?} {ring:?} {verified:?} {ring:#?}");
+        // The secret as text, encoded, and as the list of numbers that bytes print as.
+        let numbers = format!("{:?}", secret.as_bytes());
+        for forbidden in [secret, "Y2FuYXJ5", numbers.trim_matches(['[', ']']), "99, 97, 110"] {
+            assert!(!printed.contains(forbidden), "{printed}");
+        }
+        assert!(printed.contains("whsec") && printed.contains("canar"), "ids are for printing");
+    }
+
+    #[test]
+    fn rings_have_keys_with_ids_of_their_own() {
+        let key = |id| Key::new(id, b"secret").unwrap();
+        assert_eq!(Keyring::new(Vec::new()).unwrap_err(), KeyError::NoKeys);
+        let error = Keyring::new(vec![key("a"), key("b"), key("a")]).unwrap_err();
+        assert_eq!(error, KeyError::SameId("a".to_owned()));
+    }
+
+    #[test]
+    fn an_id_fits_into_headers_and_logs() {
+        for id in ["", "a b", "a\n", "é", &"a".repeat(65)] {
+            assert_eq!(Key::new(id, b"secret").unwrap_err(), KeyError::Id, "{id:?}");
+        }
+        assert_eq!(Key::new("current-2_B", b"secret").unwrap().id(), "current-2_B");
+    }
+}
