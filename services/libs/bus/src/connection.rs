@@ -94,6 +94,12 @@ impl Bus {
         self.watch.seen().violations.iter().cloned().collect()
     }
 
+    /// How often the connection was lost so far. A caller whose number has changed may be talking to a server that was
+    /// restarted meanwhile.
+    pub fn times_lost(&self) -> u64 {
+        *self.watch.losses.borrow()
+    }
+
     /// Version of the server last connected to: major, minor, patch.
     pub fn server_version(&self) -> Option<(u64, u64, u64)> {
         let version = self.client.try_server_info()?.version;
