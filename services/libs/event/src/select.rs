@@ -105,6 +105,9 @@ impl Selection {
     }
 
     /// Reads a body, which must be one JSON object that passes [`check_body`].
+    ///
+    /// A number beyond a double's range or half a surrogate pair is fine where it is skipped or wanted, but where an
+    /// object with wanted values should be, it is [`BodyError::NotJson`].
     pub fn read(&self, body: &[u8]) -> Result<Selected<'_>, BodyError> {
         let text = check_body(body)?;
         let mut values = vec![None; self.paths.len()];
