@@ -130,6 +130,7 @@ where
             // The timer decides between the two timeouts.
             .header_read_timeout(limits.idle_timeout.max(limits.header_timeout))
             .max_headers(limits.headers_max)
+            .max_header_size(limits.header_bytes_max)
             .max_buf_size(limits.header_bytes_max)
             .serve_connection(patience.watch(TokioIo::new(stream)), service);
         let connection = graceful.watch(connection);

@@ -115,3 +115,59 @@ impl Supervisor {
 
 type Ended =
     Result<(&'static str, Result<anyhow::Result<()>, tokio::task::JoinError>), tokio::task::JoinError>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn supervisor(grace: Duration) -> Supervisor {
+        Supervisor::new(CancellationToken::new(), grace)
+    }
+
+    /// A task that ends when it is told to, and notes that it did.
+    fn obedient(supervisor: &mut Supervisor) -> CancellationToken {
+        let (shutdown, ended) = (supervisor.shutdown(), CancellationToken::new());
+        let note = ended.clone();
+        supervisor.spawn("obedient", async move {
+            shutdown.cancelled().await;
+            note.cancel();
+            Ok(())
+        });
+        ended
+    }
+
+    #[tokio::test]
+    async fn the_first_failure_stops_the_others_and_is_told() {
+        let mut supervisor = supervisor(Duration::from_secs(20));
+        let ended = obedient(&mut supervisor);
+        supervisor.spawn("broken", async { anyhow::bail!("out of luck") });
+        let error = supervisor.run().await.unwrap_err();
+        assert_eq!(crate::exit::chain(&error), "task broken failed: out of luck");
+        assert!(ended.is_cancelled(), "the other task was waited for");
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ends_or_panics_stops_the_process() {
+        let mut ending = supervisor(Duration::from_secs(20));
+        ending.spawn("short", async { Ok(()) });
+        assert_eq!(ending.run().await.unwrap_err().to_string(), "task short ended by itself");
+        let mut panicking = supervisor(Duration::from_secs(20));
+        panicking.spawn("wild", async { panic!("asked to") });
+        assert_eq!(panicking.run().await.unwrap_err().to_string(), "task wild panicked");
+    }
+
+    #[tokio::test]
+    async fn told_to_stop_tasks_have_the_grace_period() {
+        let mut graceful = supervisor(Duration::from_secs(20));
+        let ended = obedient(&mut graceful);
+        graceful.shutdown().cancel();
+        graceful.run().await.unwrap();
+        assert!(ended.is_cancelled());
+
+        let mut stubborn = supervisor(Duration::from_millis(50));
+        stubborn.spawn("stubborn", std::future::pending());
+        stubborn.shutdown().cancel();
+        let error = stubborn.run().await.unwrap_err().to_string();
+        assert_eq!(error, "not ended within the grace period: stubborn");
+    }
+}
