@@ -13,6 +13,7 @@ const POSTGRES: &str = "Postgres";
 const PROJECTIONS: &str = "Projections";
 const SECRETS: &str = "Secrets";
 const UP: &str = "hookstream up";
+const CLIENT: &str = "hookstream send";
 
 /// Every setting of every process, in the order of `.env.example`, which a test holds against this table.
 #[rustfmt::skip] // Two lines a row: what it is, what it is for.
@@ -65,6 +66,8 @@ pub const SETTINGS: &[Setting] = &[
         "Client certificate, in PEM."),
     unset("NATS_KEY", Path, NATS,
         "Key of the client certificate, in PEM."),
+    unset("NATS_MONITOR_URL", Text, NATS,
+        "Monitoring address of the server, such as http://127.0.0.1:8222, where `hookstream doctor` looks at its disk sync."),
     unset("DATABASE_URL", Secret, POSTGRES,
         "postgres://user:password@host:port/database?sslmode=…; wins over the PG settings."),
     unset("PGHOST", Text, POSTGRES,
@@ -109,6 +112,14 @@ pub const SETTINGS: &[Setting] = &[
         "What `hookstream up` keeps: streams, database, secrets, logs."),
     set("HOOKSTREAM_NATS_ADDR", "127.0.0.1:4222", Address, UP,
         "Where `hookstream up` puts its own nats-server."),
+    set("HOOKSTREAM_NATS_MONITOR_ADDR", "127.0.0.1:0", Address, UP,
+        "Where the monitoring pages of that nats-server are; they have no login, so keep them on loopback."),
+    set("HOOKSTREAM_POSTGRES_ADDR", "127.0.0.1:0", Address, UP,
+        "Where `hookstream up` puts its own Postgres."),
+    unset("HOOKSTREAM_NATS_SERVER", Path, UP,
+        "The nats-server program; else the first on PATH that is 2.14 or newer, else the one deploy/up installed."),
+    set("GATEWAY_URL", "http://127.0.0.1:8001", Text, CLIENT,
+        "Where `hookstream send` posts to."),
 ];
 
 const fn set(
