@@ -20,7 +20,7 @@ pub mod process;
 mod scratch;
 
 pub use error::LocalError;
-pub use listen::Listen;
+pub use listen::{Listen, Reserved};
 pub use nats::{NATS_CONF, NatsOptions, NatsServer};
 pub use passwords::{Passwords, ROLES, random_password};
 pub use postgres::{PostgresOptions, PostgresServer};

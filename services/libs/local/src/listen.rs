@@ -1,3 +1,4 @@
+use std::hash::{BuildHasher, RandomState};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
@@ -29,19 +30,52 @@ impl Listen {
         self.reserve().map(drop)
     }
 
-    /// The address with a port that is free at this moment in place of 0.
+    /// The address, with a port that is free at this moment in place of 0.
     pub fn resolve(self) -> Result<SocketAddr, LocalError> {
-        let Self { addr, setting } = self;
-        self.reserve()?.local_addr().map_err(|source| LocalError::CannotListen { addr, setting, source })
+        self.reserve().map(|reserved| reserved.addr)
     }
 
-    fn reserve(self) -> Result<TcpListener, LocalError> {
-        let Self { addr, setting } = self;
-        TcpListener::bind(addr).map_err(|source| match source.kind() {
+    /// The same, and nobody else gets the port until the reservation is dropped. Several addresses that are needed
+    /// together are reserved first and then used.
+    pub fn reserve(self) -> Result<Reserved, LocalError> {
+        if self.addr.port() == 0
+            && let Some(reserved) = quiet_ports().find_map(|port| self.at(port).ok())
+        {
+            return Ok(reserved);
+        }
+        self.at(self.addr.port())
+    }
+
+    fn at(self, port: u16) -> Result<Reserved, LocalError> {
+        let Self { mut addr, setting } = self;
+        addr.set_port(port);
+        let listener = TcpListener::bind(addr).map_err(|source| match source.kind() {
             ErrorKind::AddrInUse => LocalError::PortTaken { addr, setting },
             _ => LocalError::CannotListen { addr, setting, source },
-        })
+        })?;
+        let addr =
+            listener.local_addr().map_err(|source| LocalError::CannotListen { addr, setting, source })?;
+        Ok(Reserved { addr, _listener: listener })
     }
+}
+
+/// A port that is ours until this is dropped.
+#[derive(Debug)]
+pub struct Reserved {
+    /// The address; its port is not 0.
+    pub addr: SocketAddr,
+    _listener: TcpListener,
+}
+
+/// Some ports, in no order, that the system gives to no outgoing connection (Linux gives them from 32768 up). The port
+/// of a server that was killed must still be free when it is started again, and a busy client could have got it.
+fn quiet_ports() -> impl Iterator<Item = u16> {
+    const FIRST: u16 = 16_384;
+    const COUNT: u16 = 16_384;
+    const TRIES: u16 = 64;
+    let random = RandomState::new().hash_one(0);
+    let start = u16::try_from(random % u64::from(COUNT)).unwrap_or_default();
+    (0..TRIES).map(move |step| FIRST + (start + step * 251) % COUNT)
 }
 
 #[cfg(test)]
@@ -60,7 +94,15 @@ mod tests {
     #[test]
     fn port_0_resolves_to_a_port_that_can_be_used() {
         let addr = Listen::any().resolve().unwrap();
-        assert_ne!(addr.port(), 0);
+        assert!((16_384..32_768).contains(&addr.port()), "{addr}");
         TcpListener::bind(addr).unwrap();
+    }
+
+    #[test]
+    fn a_reserved_port_is_given_to_nobody_else() {
+        let held: Vec<Reserved> = (0..100).map(|_| Listen::any().reserve().unwrap()).collect();
+        let distinct: std::collections::BTreeSet<_> = held.iter().map(|reserved| reserved.addr).collect();
+        assert_eq!(distinct.len(), 100);
+        assert!(Listen::new(held[0].addr, "A").check_free().is_err());
     }
 }

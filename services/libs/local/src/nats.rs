@@ -1,11 +1,9 @@
 use std::fmt::Write;
 use std::io::{Read, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
-
-use serde::Deserialize;
 
 use crate::error::{Doing, tail};
 use crate::process::{self, Death, Process, Program};
@@ -17,6 +15,8 @@ pub const NATS_CONF: &str = include_str!("../../../../nats.conf");
 const NAME: &str = "nats-server";
 /// Long enough to recover a large store after a crash.
 const READY_WITHIN: Duration = Duration::from_secs(90);
+/// How often another free port is looked for.
+const TRIES: u32 = 5;
 /// How long a polite stop may take before it is insisted on.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
 
@@ -33,6 +33,8 @@ pub struct NatsOptions {
     pub passwords: Passwords,
     /// Its log is appended here.
     pub log_file: PathBuf,
+    /// The program; `None` finds one, see [`crate::find::nats_server`].
+    pub program: Option<PathBuf>,
     /// Its configuration file's text, [`NATS_CONF`] or for a test a variation of that.
     pub config: String,
 }
@@ -43,7 +45,14 @@ impl NatsOptions {
         let data_dir = data_dir.into();
         let log_file = data_dir.join("nats-server.log");
         let (listen, monitor) = (Listen::any(), Listen::any());
-        Self { data_dir, listen, monitor, passwords, log_file, config: NATS_CONF.to_owned() }
+        let config = NATS_CONF.to_owned();
+        Self { data_dir, listen, monitor, passwords, log_file, program: None, config }
+    }
+}
+
+impl NatsOptions {
+    fn picks_a_port(&self) -> bool {
+        self.listen.addr.port() == 0 || self.monitor.addr.port() == 0
     }
 }
 
@@ -59,20 +68,24 @@ pub struct NatsServer {
 impl NatsServer {
     /// Starts a server and waits until it serves.
     pub fn start(options: NatsOptions) -> Result<Self, LocalError> {
-        let program = find::nats_server()?;
+        let program = options.program.clone().map_or_else(find::nats_server, Ok)?;
         files::create_dir(&options.data_dir, 0o755)?;
         let data_dir =
             options.data_dir.canonicalize().doing(|| format!("find {}", options.data_dir.display()))?;
         let config = data_dir.join("nats.conf");
-        end_of_predecessor(&data_dir, &config)?;
-        options.listen.check_free()?;
-        options.monitor.check_free()?;
+        end_of_predecessor(&program, &data_dir, &config)?;
         std::fs::write(&config, &options.config).doing(|| format!("write {}", config.display()))?;
-        let process = spawn(&program, &options, &data_dir, &config)?;
-        let (client_addr, monitor_addr) =
-            wait_until_ready(&process, &options, &data_dir).inspect_err(|_| {
-                process.stop(Death::Kill, STOP_WITHIN, Death::Kill);
-            })?;
+        let mut tries = 0;
+        let (process, client_addr, monitor_addr) = loop {
+            tries += 1;
+            match try_start(&program, &options, &data_dir, &config) {
+                Ok(started) => break started,
+                // A free port may be taken between finding and using it.
+                Err(LocalError::Ended { tail, .. })
+                    if options.picks_a_port() && tail.contains("already in use") && tries < TRIES => {}
+                Err(error) => return Err(error),
+            }
+        };
         Ok(Self { options, process, client_addr, monitor_addr })
     }
 
@@ -128,8 +141,8 @@ impl NatsServer {
     pub fn restart(&mut self) -> Result<(), LocalError> {
         self.stop();
         let mut options = self.options.clone();
-        options.listen.addr = self.client_addr;
-        options.monitor.addr = self.monitor_addr;
+        options.listen.addr.set_port(self.client_addr.port());
+        options.monitor.addr.set_port(self.monitor_addr.port());
         *self = Self::start(options)?;
         Ok(())
     }
@@ -141,12 +154,30 @@ impl Drop for NatsServer {
     }
 }
 
+fn try_start(
+    program: &Path,
+    options: &NatsOptions,
+    data_dir: &Path,
+    config: &Path,
+) -> Result<(Process, SocketAddr, SocketAddr), LocalError> {
+    let (client, monitor) = (options.listen.reserve()?, options.monitor.reserve()?);
+    let addresses = (client.addr, monitor.addr);
+    drop((client, monitor));
+    let process = spawn(program, options, data_dir, config, addresses)?;
+    wait_until_ready(&process, options, data_dir, addresses.1).inspect_err(|_| {
+        process.stop(Death::Kill, STOP_WITHIN, Death::Kill);
+    })?;
+    Ok((process, reachable(addresses.0), reachable(addresses.1)))
+}
+
 fn spawn(
     program: &Path,
     options: &NatsOptions,
     data_dir: &Path,
     config: &Path,
+    (client, monitor): (SocketAddr, SocketAddr),
 ) -> Result<Process, LocalError> {
+    forget_ports(data_dir);
     let log = files::open_log(&options.log_file)?;
     let copy = log.try_clone().doing(|| format!("open {}", options.log_file.display()))?;
     let mut start = Program::new(program)
@@ -156,8 +187,8 @@ fn spawn(
         .arg(data_dir)
         .arg("--pid")
         .arg(data_dir.join("nats-server.pid"))
-        .env("HOOKSTREAM_NATS_LISTEN", listen_value(options.listen.addr))
-        .env("HOOKSTREAM_NATS_MONITOR", listen_value(options.monitor.addr))
+        .env("HOOKSTREAM_NATS_LISTEN", quoted(&client.to_string()))
+        .env("HOOKSTREAM_NATS_MONITOR", quoted(&monitor.to_string()))
         .env("HOOKSTREAM_NATS_STORE_DIR", quoted(&data_dir.join("store").to_string_lossy()))
         .stdout(copy)
         .stderr(log);
@@ -165,17 +196,6 @@ fn spawn(
         start = start.env(Passwords::variable(role), quoted(password));
     }
     start.spawn().doing(|| format!("start {}", program.display()))
-}
-
-/// The server takes -1 for "any free port"; 0 would be its default port.
-fn listen_value(addr: SocketAddr) -> String {
-    match addr.port() {
-        0 => quoted(&match addr {
-            SocketAddr::V4(v4) => format!("{}:-1", v4.ip()),
-            SocketAddr::V6(v6) => format!("[{}]:-1", v6.ip()),
-        }),
-        _ => quoted(&addr.to_string()),
-    }
 }
 
 /// The server reads a variable's value as configuration text, so it is written as a string of that language.
@@ -195,10 +215,9 @@ fn quoted(value: &str) -> String {
 }
 
 /// Waits for a server on the same data that is on its way out: its parent was killed a moment ago, so it was too.
-fn end_of_predecessor(data_dir: &Path, config: &Path) -> Result<(), LocalError> {
+fn end_of_predecessor(program: &Path, data_dir: &Path, config: &Path) -> Result<(), LocalError> {
     let pid = files::read_if_present(&data_dir.join("nats-server.pid"))?;
     let Some(pid) = pid.and_then(|text| text.trim().parse().ok()) else { return Ok(()) };
-    let program = find::nats_server()?;
     let name =
         program.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
     let name = name.unwrap_or_else(|| NAME.to_owned());
@@ -208,29 +227,21 @@ fn end_of_predecessor(data_dir: &Path, config: &Path) -> Result<(), LocalError> 
     Ok(())
 }
 
-/// What the server writes about its ports once it listens.
-#[derive(Deserialize)]
-struct Ports {
-    nats: Vec<String>,
-    monitoring: Vec<String>,
-}
-
 fn wait_until_ready(
     process: &Process,
     options: &NatsOptions,
     data_dir: &Path,
-) -> Result<(SocketAddr, SocketAddr), LocalError> {
+    monitor: SocketAddr,
+) -> Result<(), LocalError> {
     let deadline = Instant::now() + READY_WITHIN;
     let log = &options.log_file;
     loop {
-        // The file is half written for a moment; then it does not parse and we look again.
-        if let Some((client, monitor)) = ports(data_dir, process.id(), options)
-            && is_healthy(monitor)
-        {
-            return Ok((client, monitor));
-        }
         if let Some(status) = process.ended() {
             return Err(LocalError::Ended { program: NAME, status, log: log.clone(), tail: tail(log) });
+        }
+        // The ports file says that this very process listens, and the health page that its streams are recovered.
+        if wrote_ports(data_dir, process.id()) && is_healthy(reachable(monitor)) {
+            return Ok(());
         }
         if Instant::now() > deadline {
             let seconds = READY_WITHIN.as_secs();
@@ -240,26 +251,33 @@ fn wait_until_ready(
     }
 }
 
-/// The addresses from the ports file, which is named after the executable and the process id. With a wildcard listen
-/// address the server lists every interface, so the host is ours to know.
-fn ports(data_dir: &Path, pid: u32, options: &NatsOptions) -> Option<(SocketAddr, SocketAddr)> {
-    let suffix = format!("_{pid}.ports");
-    let mut entries = std::fs::read_dir(data_dir).ok()?.flatten();
-    let file = entries.find(|entry| entry.file_name().to_string_lossy().ends_with(&suffix))?;
-    let ports: Ports = serde_json::from_slice(&std::fs::read(file.path()).ok()?).ok()?;
-    let port = |urls: &[String]| urls.first()?.rsplit_once(':')?.1.parse::<u16>().ok();
-    let client = SocketAddr::new(reachable(options.listen.addr), port(&ports.nats)?);
-    let monitor = SocketAddr::new(reachable(options.monitor.addr), port(&ports.monitoring)?);
-    Some((client, monitor))
+/// Whether the ports file of this process is there. It is named after the executable and the process id.
+fn wrote_ports(data_dir: &Path, pid: u32) -> bool {
+    let ending = format!("_{pid}.ports");
+    ports_files(data_dir).any(|path| path.to_string_lossy().ends_with(&ending))
+}
+
+/// Removes the ports files of servers that were killed.
+fn forget_ports(data_dir: &Path) {
+    for path in ports_files(data_dir) {
+        // One that cannot be removed matters only if its process id comes again.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+fn ports_files(data_dir: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = std::fs::read_dir(data_dir).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "ports"))
 }
 
 /// Where to reach what listens on every interface.
-fn reachable(addr: SocketAddr) -> std::net::IpAddr {
-    match addr {
-        SocketAddr::V4(v4) if v4.ip().is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
-        SocketAddr::V6(v6) if v6.ip().is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
-        other => other.ip(),
-    }
+fn reachable(addr: SocketAddr) -> SocketAddr {
+    let ip: IpAddr = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, addr.port())
 }
 
 /// Whether `/healthz` says 200, which it does once JetStream has recovered its streams.

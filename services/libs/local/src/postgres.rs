@@ -106,7 +106,7 @@ impl PostgresServer {
     pub fn restart(&mut self) -> Result<(), LocalError> {
         self.stop();
         let mut options = self.options.clone();
-        options.listen.addr = self.addr;
+        options.listen.addr.set_port(self.addr.port());
         *self = Self::start(options)?;
         Ok(())
     }
