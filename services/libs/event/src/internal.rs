@@ -110,7 +110,8 @@ impl InternalEvent {
     }
 }
 
-/// Reads and validates the body of an internal event. `default_type` is its type where the body names none.
+/// Reads and validates the body of an internal event. `default_type` is its type where the body names none: on the
+/// path of workflow reports, and for readers of stored events, whose envelope has it (`EventType::internal_name`).
 pub fn decode(body: &[u8], default_type: Option<&str>) -> Result<InternalEvent, InvalidBody> {
     let text = check_body(body)?;
     let fields = Fields::read(text, String::new()).map_err(|error| match error.classify() {

@@ -28,6 +28,12 @@ pub enum InvalidBody {
     /// No JSON object of a size and depth that we take.
     #[error(transparent)]
     Body(#[from] BodyError),
+    /// A form without field `payload`.
+    #[error("the form has no field 'payload'")]
+    PayloadMissing,
+    /// A form with more than one field `payload`.
+    #[error("the form has more than one field 'payload'")]
+    PayloadDoubled,
     /// A GitHub event without its own key, which may mean that the event header was relabelled.
     #[error("event '{event}' and body disagree: '{key}' is missing")]
     KeyMissing {
@@ -73,7 +79,7 @@ impl InvalidBody {
     /// The code in the error body that the caller gets.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Body(_) => "invalid_body",
+            Self::Body(_) | Self::PayloadMissing | Self::PayloadDoubled => "invalid_body",
             Self::KeyMissing { .. } | Self::KeyForeign { .. } | Self::ActionNotText => "event_mismatch",
             Self::TypeMissing | Self::TypeUnknown | Self::FieldMissing { .. } | Self::FieldInvalid { .. } => {
                 "invalid_event"

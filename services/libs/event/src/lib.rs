@@ -7,6 +7,7 @@ mod attributes;
 mod description;
 mod digest;
 mod envelope;
+pub mod form;
 pub mod github;
 mod id;
 pub mod internal;
