@@ -46,6 +46,10 @@ pub struct ConsumerState {
     pub pending: u64,
     /// Messages handed out and not acked.
     pub ack_pending: u64,
+    /// Consumer sequence of the last message handed out: how many were, since it was created or rewound.
+    pub handed_out: u64,
+    /// Pulls that wait for a message.
+    pub waiting: u64,
 }
 
 #[derive(Deserialize)]
@@ -55,10 +59,12 @@ pub(crate) struct ConsumerInfo {
     ack_floor: Pair,
     num_ack_pending: u64,
     num_pending: u64,
+    num_waiting: u64,
 }
 
 #[derive(Deserialize)]
 struct Pair {
+    consumer_seq: u64,
     stream_seq: u64,
 }
 
@@ -69,6 +75,8 @@ impl From<&ConsumerInfo> for ConsumerState {
             delivered: info.delivered.stream_seq,
             pending: info.num_pending,
             ack_pending: info.num_ack_pending,
+            handed_out: info.delivered.consumer_seq,
+            waiting: info.num_waiting,
         }
     }
 }
@@ -193,7 +201,7 @@ impl Consumer {
     }
 
     async fn why_silent(&self) -> BusError {
-        self.bus.consumer_info(&self.stream, &self.name).await.err().unwrap_or(BusError::NoResponders)
+        self.state().await.err().unwrap_or(BusError::NoResponders)
     }
 
     /// Acks every message, in order, and returns once the server has confirmed the last ack.
@@ -215,6 +223,7 @@ impl Consumer {
         match self.bus.request(last.ack_subject.clone(), ACK).await {
             Ok(_) => Ok(()),
             Err(BusError::NoResponders) => Err(self.why_silent().await),
+            // The server passes over the ack of a message that is not pending, such as one from before a rewind.
             Err(error) => Err(error),
         }
     }
@@ -237,12 +246,10 @@ impl Consumer {
         if wanted > stream.last_sequence + 1 {
             return Err(BusError::BeyondEnd { stream: stream.name, wanted, last: stream.last_sequence });
         }
+        // Nor does it answer at all for a consumer that is missing.
+        self.state().await?;
         let subject = format!("CONSUMER.RESET.{}.{}", self.stream, self.name);
-        let info: ConsumerInfo = self
-            .bus
-            .api(&subject, &json!({ "seq": wanted }))
-            .await
-            .map_err(|error| missing(error, &self.stream, &self.name))?;
+        let info: ConsumerInfo = self.bus.api(&subject, &json!({ "seq": wanted })).await?;
         Ok(ConsumerState::from(&info))
     }
 }

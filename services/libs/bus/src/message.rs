@@ -123,3 +123,38 @@ pub(crate) fn header_list(headers: Option<&HeaderMap>) -> Vec<(String, String)> 
     list.sort_by(|(one, _), (other, _)| one.cmp(other));
     list
 }
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn a_position_is_read_from_either_form_of_the_ack_subject() {
+        let short = "$JS.ACK.WEBHOOKS.audit.2.7.5.1795466123831908445.9";
+        let long = "$JS.ACK._.hash.WEBHOOKS.audit.2.7.5.1795466123831908445.9";
+        let longer = "$JS.ACK.hub.hash.WEBHOOKS.audit.2.7.5.1795466123831908445.9.token";
+        for subject in [short, long, longer] {
+            let position = Position::parse(subject).unwrap();
+            let numbers =
+                (position.attempt, position.stream_sequence, position.consumer_sequence, position.pending);
+            assert_eq!(numbers, (2, 7, 5, 9), "{subject}");
+            assert_eq!(position.recorded_at, datetime!(2026-11-23 20:35:23.831_908 UTC));
+        }
+    }
+
+    #[test]
+    fn any_other_reply_subject_is_no_position() {
+        for subject in [
+            "",
+            "_INBOX.x",
+            "$JS.ACK.WEBHOOKS.audit",
+            "$JS.ACK.WEBHOOKS.audit.2.7.5.soon.9",
+            "$JS.ACK._.WEBHOOKS.audit.2.7.5.1795466123831908445.9",
+            "$JS.ACK.WEBHOOKS.audit.2.7.5.99999999999999999999999999999999.9",
+        ] {
+            assert!(Position::parse(subject).is_none(), "{subject}");
+        }
+    }
+}

@@ -183,3 +183,54 @@ fn refusal(error: ApiError) -> Failure {
         _ => Failure::last(PublishError::Refused(format!("{description} ({err_code})"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(payload: &str) -> Result<Receipt, PublishError> {
+        let message = async_nats::Message {
+            subject: "_INBOX_gateway.x".into(),
+            reply: None,
+            payload: Bytes::from(payload.to_owned()),
+            headers: None,
+            status: None,
+            description: None,
+            length: 0,
+        };
+        read_ack(&message).map_err(|failure| failure.error)
+    }
+
+    fn refused(code: u64, err_code: u64, description: &str) -> (PublishError, bool) {
+        let failure = refusal(ApiError { code, err_code, description: description.to_owned() });
+        (failure.error, failure.passing)
+    }
+
+    #[test]
+    fn acks_are_read_and_anything_else_is_no_receipt() {
+        let receipt = |duplicate| Receipt { stream: "WEBHOOKS".to_owned(), sequence: 7, duplicate };
+        assert_eq!(read(r#"{"stream":"WEBHOOKS","seq":7}"#), Ok(receipt(false)));
+        assert_eq!(read(r#"{"stream":"WEBHOOKS","seq":7,"duplicate":true}"#), Ok(receipt(true)));
+        let full = r#"{"error":{"code":503,"err_code":10077,"description":"maximum bytes exceeded"},"stream":"WEBHOOKS","seq":0}"#;
+        assert_eq!(read(full), Err(PublishError::Full("maximum bytes exceeded".to_owned())));
+        for nothing in ["", "{}", "null", r#"{"stream":"WEBHOOKS"}"#, r#"{"seq":7}"#] {
+            assert!(matches!(read(nothing), Err(PublishError::Refused(_))), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn each_refusal_of_the_stream_has_its_name() {
+        let full = |words: &str| PublishError::Full(words.to_owned());
+        assert_eq!(refused(503, 10077, "no space left on device"), (full("no space left on device"), false));
+        assert_eq!(refused(500, 10047, "insufficient storage"), (full("insufficient storage"), false));
+        assert_eq!(refused(400, 10054, "too big"), (PublishError::TooLarge, false));
+        assert_eq!(refused(409, 10158, "in process"), (PublishError::Busy, true));
+        assert_eq!(refused(429, 10167, "too many requests"), (PublishError::Busy, false));
+        assert_eq!(refused(503, 10008, "unavailable"), (PublishError::NoStream, false));
+        assert_eq!(
+            refused(400, 10109, "sealed"),
+            (PublishError::Refused("sealed (10109)".to_owned()), false)
+        );
+        assert!(matches!(refused(503, 10077, "input/output error").0, PublishError::Refused(_)));
+    }
+}

@@ -116,8 +116,7 @@ fn stated_login(get: &dyn Fn(&str) -> Option<String>) -> Result<Option<Login>, S
     }
 }
 
-/// Splits `user:password@` off an address. The client would send both as they stand in the URL, still
-/// percent-encoded, and would show them in its own logs.
+/// Splits `user:password@` off an address: the client ignores both there, and would show them in its logs.
 fn server(text: &str) -> Option<(ServerAddr, Option<Login>)> {
     let mut url = text.parse::<ServerAddr>().ok()?.into_inner();
     url.host_str().filter(|host| !host.is_empty())?;
@@ -148,4 +147,70 @@ fn percent_decoded(text: &str) -> String {
         }
     }
     String::from_utf8(decoded).unwrap_or_else(|_| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<NatsSettings, SettingsError> {
+        let find =
+            |name: &str| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        NatsSettings::read(&find, "phase_queue")
+    }
+
+    fn user(settings: &NatsSettings) -> Option<(&str, &str)> {
+        match &settings.login {
+            Login::User { user, password } => Some((user, password.expose_secret())),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn without_settings_it_is_the_local_server_and_nobody() {
+        let settings = read(&[("NATS_URL", "")]).unwrap();
+        assert_eq!(settings.addresses(), ["127.0.0.1:4222"]);
+        assert_eq!(user(&settings), None);
+        assert_eq!(
+            (settings.name.as_str(), settings.inbox_prefix.as_str()),
+            ("hookstream-phase-queue", "_INBOX_phase_queue")
+        );
+    }
+
+    #[test]
+    fn user_and_password_may_be_in_the_url_percent_encoded() {
+        let settings = read(&[("NATS_URL", "nats://me:p%40ss%2F%C3%A9@one:4333, nats://two")]).unwrap();
+        assert_eq!(settings.addresses(), ["one:4333", "two:4222"]);
+        assert_eq!(user(&settings), Some(("me", "p@ss/é")));
+        assert!(settings.servers.iter().all(|server| !server.has_user_pass()));
+    }
+
+    #[test]
+    fn user_and_password_of_their_own_win_over_the_url() {
+        let pairs = [("NATS_URL", "nats://a:b@one"), ("NATS_USER", "c"), ("NATS_PASSWORD", "d")];
+        assert_eq!(user(&read(&pairs).unwrap()), Some(("c", "d")));
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused_by_name() {
+        for url in ["nats://", "http://one", "nats://one:port", ",", "::::"] {
+            assert_eq!(read(&[("NATS_URL", url)]).unwrap_err(), SettingsError::Url, "{url}");
+        }
+        let alone = SettingsError::Alone("NATS_USER", "NATS_PASSWORD");
+        assert_eq!(read(&[("NATS_USER", "a")]).unwrap_err(), alone);
+        let alone = SettingsError::Alone("NATS_KEY", "NATS_CERT");
+        assert_eq!(read(&[("NATS_KEY", "a")]).unwrap_err(), alone);
+        let many = [("NATS_CREDS", "a"), ("NATS_NKEY", "b")];
+        assert_eq!(read(&many).unwrap_err(), SettingsError::ManyLogins);
+    }
+
+    #[test]
+    fn no_password_is_ever_printed() {
+        let settings = read(&[("NATS_URL", "nats://me:hunter2@one")]).unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        let error = read(&[("NATS_URL", "nats://me:hunter2@one:port")]).unwrap_err();
+        assert!(!format!("{error:?} {error}").contains("hunter2"));
+    }
 }

@@ -92,7 +92,13 @@ impl Bus {
     /// The message at `sequence`, by direct get; `None` if the stream does not hold one there.
     pub async fn message_at(&self, stream: &str, sequence: u64) -> Result<Option<StoredMessage>, BusError> {
         let subject = format!("$JS.API.DIRECT.GET.{stream}");
-        let reply = self.request(subject, json!({ "seq": sequence }).to_string().into()).await?;
+        let reply = match self.request(subject, json!({ "seq": sequence }).to_string().into()).await {
+            // Ask why: the stream may be missing, or without a leader.
+            Err(BusError::NoResponders) => {
+                return Err(self.stream_info(stream).await.err().unwrap_or(BusError::NoResponders));
+            }
+            reply => reply?,
+        };
         match reply.status.map_or(200, |status| status.as_u16()) {
             200 => {}
             404 => return Ok(None),

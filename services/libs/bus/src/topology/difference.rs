@@ -164,3 +164,62 @@ fn bytes(value: u64) -> String {
     let fitting = UNITS.iter().find(|(unit, _)| value != 0 && value.is_multiple_of(*unit));
     fitting.map_or_else(|| format!("{value} bytes"), |(unit, name)| format!("{} {name}", value / unit))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn shown_between(wanted: Value, live: Value) -> Vec<String> {
+        let Value::Object(live) = live else { panic!("an object") };
+        between(&Asset::stream(wanted), Some(&live)).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_the_server_leaves_out_is_zero_empty_or_false() {
+        let wanted =
+            json!({ "name": "S", "max_msgs": 0, "allow_direct": false, "sources": [], "description": "" });
+        assert_eq!(shown_between(wanted, json!({ "name": "S" })), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_we_do_not_state_is_not_compared() {
+        let live = json!({ "name": "S", "num_replicas": 3, "metadata": { "team": "x" } });
+        assert_eq!(shown_between(json!({ "name": "S" }), live), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_order_of_a_list_means_nothing_but_its_items_do() {
+        let wanted = json!({ "name": "S", "subjects": ["a", "b"] });
+        assert_eq!(
+            shown_between(wanted.clone(), json!({ "name": "S", "subjects": ["b", "a"] })),
+            Vec::<String>::new()
+        );
+        for other in [json!(["a"]), json!(["a", "c"]), json!(["a", "a"])] {
+            assert_eq!(shown_between(wanted.clone(), json!({ "name": "S", "subjects": other })).len(), 1);
+        }
+    }
+
+    #[test]
+    fn differences_are_read_with_units() {
+        let wanted = json!({
+            "name": "S", "max_bytes": 8_589_934_592_u64, "max_age": 604_800_000_000_000_u64,
+            "duplicate_window": 30_000_000_000_u64, "discard": "new", "deny_purge": true,
+        });
+        let live = json!({
+            "name": "S", "max_bytes": -1, "max_age": 1_500_000_000, "duplicate_window": 120_000_000_000_u64,
+            "discard": "old",
+        });
+        assert_eq!(
+            shown_between(wanted, live),
+            [
+                "stream S: deny_purge is not set, should be true",
+                "stream S: discard is old, should be new",
+                "stream S: duplicate_window is 2m, should be 30s",
+                "stream S: max_age is 1.5s, should be 7d",
+                "stream S: max_bytes is unlimited, should be 8 GiB",
+            ]
+        );
+    }
+}

@@ -1,0 +1,182 @@
+//! What waits to be committed, and what goes out next. Pure: no clock, no task, no connection.
+
+use std::collections::{HashMap, VecDeque};
+
+/// Bounds of group commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupCommit {
+    /// Most messages of one commit; the server takes at most 1,000.
+    pub messages_max: usize,
+    /// Most bytes of one commit, headers included. A larger message goes alone.
+    pub bytes_max: usize,
+    /// Most commits in flight at once.
+    pub commits_max: usize,
+}
+
+impl Default for GroupCommit {
+    fn default() -> Self {
+        Self { messages_max: 256, bytes_max: 1 << 20, commits_max: 2 }
+    }
+}
+
+/// A message, and everyone who waits for it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Entry<M, W> {
+    /// Its `Nats-Msg-Id`.
+    pub(super) id: String,
+    pub(super) message: M,
+    /// Size of headers and payload.
+    pub(super) bytes: usize,
+    /// The first is answered as the one who stored it, the others as duplicates. Never empty.
+    pub(super) waiters: Vec<W>,
+}
+
+/// Messages that wait while commits are in flight.
+///
+/// **Invariants:** at most `commits_max` commits are in flight; no commit exceeds the bounds, unless it is one message
+/// that exceeds them alone; no id is twice in the queue; messages leave in the order they came.
+#[derive(Debug)]
+pub(super) struct Queue<M, W> {
+    limits: GroupCommit,
+    waiting: VecDeque<Entry<M, W>>,
+    /// Place of each waiting id, counted from the first message ever pushed.
+    places: HashMap<String, usize>,
+    /// How many messages have left.
+    left: usize,
+    in_flight: usize,
+}
+
+impl<M, W> Queue<M, W> {
+    pub(super) fn new(limits: GroupCommit) -> Self {
+        Self { limits, waiting: VecDeque::new(), places: HashMap::new(), left: 0, in_flight: 0 }
+    }
+
+    /// Adds a message, or its waiters to those of the message with the same id: the stream would store one of them.
+    pub(super) fn push(&mut self, entry: Entry<M, W>) {
+        if let Some(place) = self.places.get(&entry.id) {
+            self.waiting[place - self.left].waiters.extend(entry.waiters);
+            return;
+        }
+        self.places.insert(entry.id.clone(), self.left + self.waiting.len());
+        self.waiting.push_back(entry);
+    }
+
+    /// The next commit to start, in order, if one may start now. Never empty.
+    pub(super) fn next(&mut self) -> Option<Vec<Entry<M, W>>> {
+        if self.waiting.is_empty() || self.in_flight >= self.limits.commits_max.max(1) {
+            return None;
+        }
+        let (mut commit, mut bytes) = (Vec::new(), 0_usize);
+        while let Some(entry) = self.waiting.front() {
+            let fits = commit.len() < self.limits.messages_max
+                && bytes.saturating_add(entry.bytes) <= self.limits.bytes_max;
+            if !commit.is_empty() && !fits {
+                break;
+            }
+            bytes = bytes.saturating_add(entry.bytes);
+            commit.extend(self.pop());
+        }
+        self.in_flight += 1;
+        Some(commit)
+    }
+
+    /// A commit has ended, whatever its outcome.
+    pub(super) fn done(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    fn pop(&mut self) -> Option<Entry<M, W>> {
+        let entry = self.waiting.pop_front()?;
+        self.places.remove(&entry.id);
+        self.left += 1;
+        Some(entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: GroupCommit = GroupCommit { messages_max: 3, bytes_max: 100, commits_max: 1 };
+
+    fn entry(id: &str, bytes: usize) -> Entry<(), u32> {
+        Entry { id: id.to_owned(), message: (), bytes, waiters: vec![1] }
+    }
+
+    fn ids(commit: Option<Vec<Entry<(), u32>>>) -> Vec<String> {
+        commit.into_iter().flatten().map(|entry| entry.id).collect()
+    }
+
+    #[test]
+    fn a_lone_message_goes_at_once_and_what_comes_meanwhile_leaves_together() {
+        let mut queue = Queue::new(LIMITS);
+        queue.push(entry("a", 10));
+        assert_eq!(ids(queue.next()), ["a"]);
+        queue.push(entry("b", 10));
+        queue.push(entry("c", 10));
+        assert_eq!(queue.next(), None, "one commit is in flight");
+        queue.done();
+        assert_eq!(ids(queue.next()), ["b", "c"]);
+    }
+
+    #[test]
+    fn a_commit_is_bounded_by_count_and_by_bytes() {
+        let mut queue = Queue::new(GroupCommit { commits_max: 9, ..LIMITS });
+        for id in ["a", "b", "c", "d"] {
+            queue.push(entry(id, 10));
+        }
+        assert_eq!(ids(queue.next()), ["a", "b", "c"]);
+        queue.push(entry("e", 91));
+        assert_eq!(ids(queue.next()), ["d"]);
+        queue.push(entry("huge", 5_000));
+        assert_eq!(ids(queue.next()), ["e"]);
+        assert_eq!(ids(queue.next()), ["huge"]);
+    }
+
+    #[test]
+    fn an_id_that_waits_already_joins_its_first() {
+        let mut queue = Queue::new(LIMITS);
+        queue.push(entry("a", 10));
+        queue.next().unwrap();
+        queue.push(entry("b", 10));
+        queue.push(Entry { waiters: vec![2], ..entry("b", 10) });
+        queue.push(Entry { waiters: vec![3], ..entry("a", 10) });
+        queue.done();
+        let commit = queue.next().unwrap();
+        assert_eq!(commit.iter().map(|entry| &entry.waiters[..]).collect::<Vec<_>>(), [&[1, 2][..], &[3]]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_waiter_leaves_once_in_order_and_within_bounds(
+            steps in prop::collection::vec((0_u8..6, 1_usize..60, any::<bool>()), 1..200),
+        ) {
+            let mut queue = Queue::new(GroupCommit { commits_max: 2, ..LIMITS });
+            let (mut pushed, mut left, mut in_flight) = (0_u32, Vec::new(), 0);
+            for (id, bytes, end) in steps {
+                queue.push(Entry { waiters: vec![pushed], ..entry(&id.to_string(), bytes) });
+                pushed += 1;
+                if end && in_flight > 0 {
+                    queue.done();
+                    in_flight -= 1;
+                }
+                while let Some(commit) = queue.next() {
+                    in_flight += 1;
+                    prop_assert!(in_flight <= 2 && commit.len() <= 3);
+                    prop_assert!(commit.len() == 1 || commit.iter().map(|entry| entry.bytes).sum::<usize>() <= 100);
+                    left.extend(commit.into_iter().map(|entry| entry.waiters));
+                }
+            }
+            for _ in 0..pushed {
+                queue.done();
+                left.extend(queue.next().into_iter().flatten().map(|entry| entry.waiters));
+            }
+            prop_assert!(left.windows(2).all(|pair| pair[0][0] < pair[1][0]), "firsts leave in order");
+            let mut all: Vec<u32> = left.into_iter().flatten().collect();
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..pushed).collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The bus against a real nats-server with the repository's nats.conf and streams.
+
+#![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
+
+mod configuration;
+mod harness;
+mod outage;
+mod publish;
+mod pull;
+mod republish;
+mod roles;
+mod topology;
