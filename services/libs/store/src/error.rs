@@ -23,6 +23,15 @@ pub enum StoreError {
         /// How long the caller waited, in seconds.
         seconds: u64,
     },
+    /// The session ended while nothing was asked of it.
+    #[error("the session on Postgres ended")]
+    SessionLost,
+    /// Several events failed one by one with errors that may pass, and none succeeded: that is not the events' fault.
+    #[error("each of {events} events failed with an error that may pass")]
+    AllFailed {
+        /// How many.
+        events: usize,
+    },
     /// A column holds a value that the code never writes.
     #[error("column {column} holds a value out of range")]
     OutOfRange {
@@ -83,7 +92,11 @@ impl StoreError {
     /// failed, else a fault of the code.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Connect(_) | Self::PoolTimedOut | Self::TimedOut { .. } => Kind::Outage,
+            Self::Connect(_)
+            | Self::PoolTimedOut
+            | Self::TimedOut { .. }
+            | Self::SessionLost
+            | Self::AllFailed { .. } => Kind::Outage,
             // What cannot be applied now is the schema's fault, whatever the code says of values.
             Self::Migration { source, .. } => match kind_of(source) {
                 Kind::Event => Kind::Schema,

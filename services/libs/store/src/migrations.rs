@@ -3,7 +3,8 @@
 //! Each is applied once, in a transaction of its own that holds an advisory lock, and is recorded with its SHA-256.
 //! Two processes may therefore start at once, and a failed migration leaves nothing behind.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::{Client, GenericClient, Transaction};
@@ -90,10 +91,10 @@ struct Migration {
 
 /// [`CORE`] first, each set once.
 fn in_order(sets: &[&MigrationSet]) -> Vec<Migration> {
-    let mut seen = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     std::iter::once(&CORE)
         .chain(sets.iter().copied())
-        .filter(|set| seen.insert(set.name, ()).is_none())
+        .filter(|set| seen.insert(set.name))
         .flat_map(|set| {
             set.migrations
                 .iter()
@@ -142,5 +143,9 @@ fn checksum(sql: &str) -> [u8; 32] {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

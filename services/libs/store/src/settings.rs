@@ -44,7 +44,7 @@ impl Default for SessionTimeouts {
         Self {
             statement: Duration::from_secs(30),
             lock: Duration::from_secs(10),
-            idle_in_transaction: Duration::from_secs(60),
+            idle_in_transaction: Duration::from_mins(1),
         }
     }
 }
@@ -154,11 +154,14 @@ impl PgSettings {
         MakeRustlsConnect::new(ClientConfig::clone(&self.tls))
     }
 
-    /// Statements that every session begins with.
+    /// Statements that every session begins with. The server, too, notices soon that a client is gone, and frees its
+    /// locks for a standby.
     pub(crate) fn session_sql(&self) -> String {
         let SessionTimeouts { statement, lock, idle_in_transaction } = self.timeouts;
         format!(
             "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}; \
+             SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 3; SET tcp_keepalives_count = 3; \
+             SET tcp_user_timeout = 20000; SET client_connection_check_interval = 10000; \
              SET client_min_messages = 'warning'; SET timezone = 'UTC'",
             statement.as_millis(),
             lock.as_millis(),
@@ -262,11 +265,11 @@ fn tls_settings(
     let only_sockets = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)))
         && config.get_hostaddrs().is_empty();
     config.ssl_mode(if only_sockets { SslMode::Disable } else { ssl_mode });
-    tls::client(demand, &roots(root, lookup))
+    tls::client(demand, &roots(root.as_deref(), lookup))
 }
 
-fn roots(given: Option<String>, lookup: Lookup<'_>) -> Roots {
-    match given.as_deref() {
+fn roots(given: Option<&str>, lookup: Lookup<'_>) -> Roots {
+    match given {
         Some("system") => Roots::System,
         Some(path) => Roots::File(PathBuf::from(path)),
         None => match lookup("HOME").map(|home| Path::new(&home).join(".postgresql/root.crt")) {

@@ -1,0 +1,128 @@
+//! One transaction: the position, the rows, the remembered ids, the dead letters.
+
+use std::collections::HashSet;
+
+use hookstream_event::{BodyDigest, attribute};
+use hookstream_store::checkpoint::{self, Checkpoint};
+use hookstream_store::dead_letters::{self, DeadLetter};
+use hookstream_store::memory::{self, Remembered};
+use hookstream_store::{Connection, Transaction};
+
+use crate::batch::Batch;
+use crate::claims::Known;
+use crate::failure::{Failure, call};
+use crate::isolation::isolate;
+use crate::verdict::{Mode, Trials};
+use crate::{Claim, ClaimedEvent, Projection};
+
+/// A batch whose effects are in Postgres.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) dead_letters: Vec<DeadLetter>,
+    /// How many events ended so.
+    pub(crate) tally: Tally,
+}
+
+/// Events by what became of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) applied: u64,
+    pub(crate) suspected_replays: u64,
+    pub(crate) redelivered: u64,
+    pub(crate) conflicts: u64,
+    pub(crate) dead_letters: u64,
+}
+
+/// Applies `batch` behind `from` and commits. After an error nothing of it is in Postgres.
+pub(crate) async fn commit<P: Projection>(
+    projection: &P,
+    connection: &mut Connection,
+    from: &Checkpoint,
+    batch: &mut Batch,
+    trials: Trials,
+    retries_max: u32,
+) -> Result<Committed, Failure> {
+    let mut tx = connection.transaction().await?;
+    let sequence = batch.last().stream_sequence;
+    let checkpoint = checkpoint::advance(&tx, from, sequence, batch.last_message_id()).await?;
+    if !batch.is_claimed() {
+        let known = recall::<P>(&tx, batch.given()).await?;
+        batch.claim(known, P::SEES_REPEATS);
+    }
+    let mut letters = batch.unreadable().to_vec();
+    let (refused, condemned) = match trials.mode() {
+        Mode::Whole => (call(projection, &tx, batch.given()).await?.refused, Vec::new()),
+        Mode::Isolated => {
+            let isolated = isolate(projection, &mut tx, batch.given(), retries_max).await?;
+            (isolated.refused, isolated.condemned)
+        }
+    };
+    let refused = refused.into_iter().map(|event| (event.stream_sequence, event.reason, event.error));
+    let condemned = condemned.into_iter().map(|event| (event.stream_sequence, event.reason, event.error));
+    letters.extend(
+        refused.chain(condemned).filter_map(|(sequence, reason, error)| {
+            batch.dead_letter(sequence, reason, error, trials.number())
+        }),
+    );
+    let dead: HashSet<u64> = letters.iter().map(|letter| letter.stream_sequence).collect();
+    dead_letters::insert(&tx, P::NAME, &letters).await?;
+    memory::remember(&tx, P::NAME, &to_remember(batch.given(), &dead)).await?;
+    tx.commit().await?;
+    Ok(Committed { checkpoint, tally: tally(batch, &dead), dead_letters: letters })
+}
+
+async fn recall<P: Projection>(tx: &Transaction<'_>, events: &[ClaimedEvent]) -> Result<Known, Failure> {
+    let given = events.iter().map(|claimed| &claimed.event.envelope).filter(|event| !event.id_derived);
+    let (ids, digests): (Vec<&str>, HashSet<BodyDigest>) =
+        given.map(|event| (event.id.as_str(), event.body_sha256)).unzip();
+    let digests: Vec<BodyDigest> = digests.into_iter().collect();
+    Ok(Known::from(memory::recall(tx, P::NAME, &ids, &digests).await?))
+}
+
+/// The new events; of two with the same id, which the horizon may part, the later.
+fn to_remember(events: &[ClaimedEvent], dead: &HashSet<u64>) -> Vec<Remembered> {
+    let mut seen = HashSet::new();
+    let mut remembered: Vec<Remembered> = events
+        .iter()
+        .rev()
+        .filter(|claimed| claimed.claim.is_new())
+        .filter(|claimed| {
+            claimed.event.envelope.id_derived || seen.insert(claimed.event.envelope.id.as_str())
+        })
+        .map(|claimed| remember(claimed, !dead.contains(&claimed.event.stream_sequence)))
+        .collect();
+    remembered.reverse();
+    remembered
+}
+
+fn remember(claimed: &ClaimedEvent, processed: bool) -> Remembered {
+    let envelope = &claimed.event.envelope;
+    Remembered {
+        stream_sequence: claimed.event.stream_sequence,
+        event_id: envelope.id.clone(),
+        event_type: envelope.event_type.as_str().to_owned(),
+        body_sha256: envelope.body_sha256,
+        adw_id: envelope.attributes.text(attribute::ADW_ID).map(str::to_owned),
+        issue_number: envelope.attributes.number(attribute::ISSUE),
+        received_at: envelope.received_at,
+        id_derived: envelope.id_derived,
+        processed,
+    }
+}
+
+fn tally(batch: &Batch, dead: &HashSet<u64>) -> Tally {
+    let mut tally = Tally { dead_letters: dead.len() as u64, ..Tally::default() };
+    for claimed in batch.given().iter().chain(batch.repeats()) {
+        if dead.contains(&claimed.event.stream_sequence) {
+            continue;
+        }
+        match claimed.claim {
+            Claim::Fresh => tally.applied += 1,
+            Claim::SuspectedReplay => tally.suspected_replays += 1,
+            Claim::Redelivered => tally.redelivered += 1,
+            Claim::Conflict => tally.conflicts += 1,
+        }
+    }
+    tally
+}

@@ -1,0 +1,174 @@
+//! Finding the events at fault: the batch is halved under savepoints until each of them stands alone.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use hookstream_store::{Kind, StoreError, Transaction};
+
+use crate::failure::{Failure, call};
+use crate::{ClaimedEvent, Projection, Refused};
+
+/// Pause before an event alone is tried again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Makes a deferred constraint fail here, under the savepoint, and not at the commit.
+const CHECK_NOW: &str = include_str!("isolation/check_now.sql");
+
+/// An event that could not be applied.
+#[derive(Debug)]
+pub(crate) struct Condemned {
+    pub(crate) stream_sequence: u64,
+    pub(crate) reason: &'static str,
+    pub(crate) error: String,
+    /// Failed only with faults that may pass.
+    transient: bool,
+}
+
+/// What isolation found. Everything else is applied.
+#[derive(Debug, Default)]
+pub(crate) struct Isolated {
+    pub(crate) refused: Vec<Refused>,
+    pub(crate) condemned: Vec<Condemned>,
+}
+
+/// Applies `events` in order but for those at fault. Fails where Postgres, not an event, is to blame; then the caller
+/// rolls everything back.
+pub(crate) async fn isolate<P: Projection>(
+    projection: &P,
+    tx: &mut Transaction<'_>,
+    events: &[ClaimedEvent],
+    retries_max: u32,
+) -> Result<Isolated, Failure> {
+    let mut isolated = Isolated::default();
+    // The parts still to be applied, the next one last.
+    let mut parts = Vec::from([Range { start: 0, end: events.len() }]);
+    let mut retries = 0;
+    while let Some(part) = parts.pop() {
+        if part.is_empty() {
+            continue;
+        }
+        let savepoint = tx.savepoint("part").await?;
+        let failure = match apply_part(projection, &savepoint, &events[part.clone()]).await {
+            Ok(refused) => {
+                savepoint.commit().await?;
+                isolated.refused.extend(refused);
+                retries = 0;
+                continue;
+            }
+            Err(failure) => failure,
+        };
+        savepoint.rollback().await?;
+        match fault(&failure, &events[part.clone()]) {
+            Fault::Nobody => return Err(failure),
+            Fault::Of(at) => {
+                let at = part.start + at;
+                if failure.kind() == Kind::Transient && retries < retries_max {
+                    retries += 1;
+                    tokio::time::sleep(PAUSE * retries).await;
+                    parts.push(part);
+                    continue;
+                }
+                retries = 0;
+                isolated.condemned.push(condemn(&events[at], &failure));
+                parts.extend([at + 1..part.end, part.start..at]);
+            }
+            Fault::Somewhere => parts.extend(halves(&part)),
+        }
+    }
+    blame_postgres_if_all_failed(&isolated, events.len())?;
+    Ok(isolated)
+}
+
+async fn apply_part<P: Projection>(
+    projection: &P,
+    savepoint: &Transaction<'_>,
+    part: &[ClaimedEvent],
+) -> Result<Vec<Refused>, Failure> {
+    let applied = call(projection, savepoint, part).await?;
+    savepoint.batch_execute(CHECK_NOW).await?;
+    Ok(applied.refused)
+}
+
+enum Fault {
+    /// No event's.
+    Nobody,
+    /// That of the event at this place.
+    Of(usize),
+    /// That of one or more events.
+    Somewhere,
+}
+
+fn fault(failure: &Failure, part: &[ClaimedEvent]) -> Fault {
+    // Somebody holds a lock: each event would fail for it.
+    if !matches!(failure.kind(), Kind::Event | Kind::Transient) || failure.is_lock_timeout() {
+        return Fault::Nobody;
+    }
+    let named = match failure {
+        Failure::Event { stream_sequence, .. } => {
+            part.iter().position(|claimed| claimed.event.stream_sequence == *stream_sequence)
+        }
+        _ => None,
+    };
+    match named {
+        Some(at) => Fault::Of(at),
+        None if part.len() == 1 => Fault::Of(0),
+        None => Fault::Somewhere,
+    }
+}
+
+/// Right half below left half, so that the left one is applied first.
+fn halves(part: &Range<usize>) -> [Range<usize>; 2] {
+    let middle = part.start + part.len() / 2;
+    [middle..part.end, part.start..middle]
+}
+
+fn condemn(claimed: &ClaimedEvent, failure: &Failure) -> Condemned {
+    let error = match failure {
+        Failure::Event { error, .. } => error.clone(),
+        other => other.chain(),
+    };
+    Condemned {
+        stream_sequence: claimed.event.stream_sequence,
+        reason: failure.reason(),
+        error,
+        transient: failure.kind() == Kind::Transient,
+    }
+}
+
+/// Several events that all failed with faults that may pass: that is the weather, not the events.
+fn blame_postgres_if_all_failed(isolated: &Isolated, events: usize) -> Result<(), Failure> {
+    let all = events > 1 && isolated.condemned.len() == events;
+    if all && isolated.condemned.iter().all(|condemned| condemned.transient) {
+        return Err(Failure::Store(StoreError::AllFailed { events }));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_keep_the_order_and_lose_nothing() {
+        assert_eq!(halves(&(0..2)), [1..2, 0..1]);
+        assert_eq!(halves(&(4..9)), [6..9, 4..6]);
+    }
+
+    #[test]
+    fn a_batch_whose_every_event_failed_for_the_moment_condemns_none() {
+        let condemned = |transient| Condemned {
+            stream_sequence: 1,
+            reason: "retries_used_up",
+            error: String::new(),
+            transient,
+        };
+        let isolated = |kinds: &[bool]| Isolated {
+            refused: Vec::new(),
+            condemned: kinds.iter().map(|transient| condemned(*transient)).collect(),
+        };
+        assert!(blame_postgres_if_all_failed(&isolated(&[true, true]), 2).is_err());
+        assert!(blame_postgres_if_all_failed(&isolated(&[true, false]), 2).is_ok());
+        assert!(blame_postgres_if_all_failed(&isolated(&[true]), 2).is_ok());
+        assert!(blame_postgres_if_all_failed(&isolated(&[true]), 1).is_ok());
+    }
+}

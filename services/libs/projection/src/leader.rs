@@ -1,0 +1,202 @@
+//! What a leader does: one batch after the other, from the checkpoint on, in the stream's order.
+
+use std::time::Instant;
+
+use hookstream_bus::{BusError, Consumer};
+use hookstream_store::checkpoint::{self, Checkpoint};
+use hookstream_store::{Connection, StoreError};
+use time::OffsetDateTime;
+
+use crate::backoff::Backoff;
+use crate::batch::Batch;
+use crate::continuity::{Break, Continuity, Position};
+use crate::identity::{check_message, check_stream, first_held, holds_checkpoint};
+use crate::retention::Retention;
+use crate::runner::{Runner, SESSION_TIMEOUT, Stop, within};
+use crate::watchdog::Watchdog;
+use crate::{Projection, RunError, StreamChanged};
+
+mod idle;
+mod settle;
+
+/// A runner that holds the lock.
+pub(crate) struct Leader<'r, P> {
+    runner: &'r Runner<P>,
+    connection: Connection,
+    consumer: Consumer,
+    watchdog: Watchdog,
+    retention: Retention,
+    /// When stream and consumer were last looked at while idle.
+    looked_at: Instant,
+    /// When the last applied event was recorded.
+    reached: Option<OffsetDateTime>,
+    /// Whether that was the last one in the stream.
+    caught_up: bool,
+}
+
+/// Where one round stands: from a rewind of the consumer to the next.
+struct Round {
+    checkpoint: Checkpoint,
+    continuity: Continuity,
+}
+
+/// Why a round ended. Nothing is lost: the next one begins at the checkpoint.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// NATS was away and is back: the stream is to be compared again.
+    #[error("the connection to NATS was lost meanwhile")]
+    Reconnected,
+    #[error(transparent)]
+    Order(#[from] Break),
+    #[error("{pending} events wait, but the consumer hands out none")]
+    Stalled { pending: u64 },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Halt(#[from] RunError),
+}
+
+impl From<StreamChanged> for Broken {
+    fn from(changed: StreamChanged) -> Self {
+        Self::Halt(changed.into())
+    }
+}
+
+impl<'r, P: Projection> Leader<'r, P> {
+    pub(crate) fn new(runner: &'r Runner<P>, connection: Connection) -> Self {
+        let (settings, now) = (&runner.context.runner, Instant::now());
+        Self {
+            runner,
+            connection,
+            consumer: runner.bus.consumer(&settings.stream, P::NAME),
+            watchdog: Watchdog::new(settings.stall_after, settings.stalls_max, now),
+            retention: Retention::new(settings.forget_every, settings.forget_rows_max, now),
+            looked_at: now,
+            reached: None,
+            caught_up: false,
+        }
+    }
+
+    /// The session, to give the lock back on.
+    pub(crate) fn into_connection(self) -> Connection {
+        self.connection
+    }
+
+    /// Leads until the session breaks or there is a reason to stop. `lost` is reset once the session proved itself.
+    pub(crate) async fn lead(&mut self, lost: &mut Backoff) -> Stop {
+        let mut backoff = self.runner.backoff();
+        let mut checkpoint = None;
+        loop {
+            let broken = match self.round(&mut checkpoint, &mut backoff).await {
+                Ok(()) => return Stop::Shutdown,
+                Err(broken) => broken,
+            };
+            if checkpoint.is_some() {
+                lost.reset();
+            }
+            match broken {
+                Broken::Store(error) => return Stop::of::<P>(error),
+                Broken::Halt(error) => {
+                    self.runner.checks.stream.fail(error.to_string());
+                    return Stop::Halt(error);
+                }
+                broken => self.note_broken(&broken, &backoff),
+            }
+            tokio::select! {
+                () = self.runner.pause(&mut backoff) => {}
+                () = self.connection.closed() => return Stop::Store(StoreError::SessionLost),
+            }
+            if self.runner.shutdown.is_cancelled() {
+                return Stop::Shutdown;
+            }
+        }
+    }
+
+    /// Rewinds to the checkpoint and follows the stream until shutdown, or until something breaks.
+    async fn round(&mut self, known: &mut Option<Checkpoint>, backoff: &mut Backoff) -> Result<(), Broken> {
+        let lost = self.runner.bus.times_lost();
+        let checkpoint = self.recognise(known).await?;
+        self.consumer.rewind(checkpoint.sequence + 1).await?;
+        self.runner.metrics.rewound();
+        self.runner.metrics.at(checkpoint.sequence);
+        self.runner.checks.nats.pass();
+        self.runner.checks.stream.pass();
+        self.watchdog.restart(Instant::now());
+        let continuity = Continuity::after_rewind(checkpoint.sequence);
+        let mut round = Round { checkpoint, continuity };
+        let ended = self.follow(&mut round, lost, backoff).await;
+        *known = Some(round.checkpoint);
+        ended
+    }
+
+    /// Compares the stream with the checkpoint; takes the projection over if this session has not done so yet.
+    async fn recognise(&mut self, known: &mut Option<Checkpoint>) -> Result<Checkpoint, Broken> {
+        let name = &self.runner.context.runner.stream;
+        let stream = self.runner.bus.stream_state(name).await?;
+        let checkpoint = if let Some(checkpoint) = known.take() {
+            checkpoint
+        } else {
+            // A new projection begins with what the stream still holds.
+            let start = first_held(&stream) - 1;
+            let taking = checkpoint::take_over(&self.connection, P::NAME, name, stream.created, start);
+            within(SESSION_TIMEOUT, taking).await?
+        };
+        *known = Some(checkpoint.clone());
+        check_stream(&checkpoint, &stream)?;
+        if holds_checkpoint(&checkpoint, &stream) {
+            check_message(&checkpoint, self.runner.bus.message_id_at(name, checkpoint.sequence).await?)?;
+        }
+        Ok(checkpoint)
+    }
+
+    async fn follow(&mut self, round: &mut Round, lost: u64, backoff: &mut Backoff) -> Result<(), Broken> {
+        let runner = self.runner;
+        while !runner.shutdown.is_cancelled() {
+            self.forget_some().await?;
+            let messages = tokio::select! {
+                biased;
+                () = runner.shutdown.cancelled() => return Ok(()),
+                () = self.connection.closed() => return Err(StoreError::SessionLost.into()),
+                pulled = self.consumer.pull(&runner.context.runner.pull) => pulled?,
+            };
+            if runner.bus.times_lost() != lost {
+                return Err(Broken::Reconnected);
+            }
+            round.continuity.take(messages.iter().map(Position::from))?;
+            let Some(mut batch) = Batch::read(messages) else {
+                self.idle(round).await?;
+                continue;
+            };
+            self.settle(round, &mut batch).await?;
+            self.watchdog.progress(Instant::now());
+            backoff.reset();
+            self.consumer.ack(batch.messages()).await?;
+        }
+        Ok(())
+    }
+
+    /// Readiness and log of what is waited out.
+    fn note_broken(&self, broken: &Broken, backoff: &Backoff) {
+        let (checks, name) = (&self.runner.checks, P::NAME);
+        match broken {
+            Broken::Bus(BusError::StreamMissing(_) | BusError::ConsumerMissing { .. }) => {
+                checks.stream.fail(format!("{broken}: run `hookstream provision --apply`"));
+            }
+            Broken::Bus(_) => {
+                self.runner.metrics.failed("nats");
+                checks.nats.fail(broken.to_string());
+            }
+            Broken::Reconnected => {}
+            _ => {
+                self.runner.metrics.failed("order");
+                tracing::warn!(projection = name, "rewinding {name} to its checkpoint: {broken}");
+                // Once is what a lost connection leaves behind; again and again is not.
+                if backoff.pauses() >= 3 {
+                    checks.stream.fail(broken.to_string());
+                }
+            }
+        }
+    }
+}

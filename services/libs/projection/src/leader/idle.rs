@@ -1,0 +1,85 @@
+use std::time::Instant;
+
+use hookstream_bus::ConsumerState;
+use hookstream_store::{StoreError, checkpoint, memory};
+use time::OffsetDateTime;
+
+use super::{Broken, Leader, Round};
+use crate::identity::check_stream;
+use crate::retention::horizon;
+use crate::runner::{SESSION_TIMEOUT, within};
+use crate::watchdog::Alarm;
+use crate::{Projection, RunError};
+
+impl<P: Projection> Leader<'_, P> {
+    /// Nothing came: is there really nothing?
+    pub(super) async fn idle(&mut self, round: &mut Round) -> Result<(), Broken> {
+        let settings = &self.runner.context.runner;
+        if self.looked_at.elapsed() < settings.idle_check {
+            return Ok(());
+        }
+        self.looked_at = Instant::now();
+        // In this order: what the stream held before the consumer said "nothing pending" is behind us.
+        let stream = self.runner.bus.stream_state(&settings.stream).await?;
+        let consumer = self.consumer.state().await?;
+        check_stream(&round.checkpoint, &stream)?;
+        round.continuity.check_idle(consumer.handed_out)?;
+        self.runner.metrics.pending(consumer.pending);
+        self.raise_alarm(&consumer)?;
+        if consumer.pending == 0 {
+            self.runner.checks.stream.pass();
+            self.caught_up = true;
+            self.pass_over(round, stream.last_sequence).await?;
+        }
+        Ok(())
+    }
+
+    fn raise_alarm(&mut self, consumer: &ConsumerState) -> Result<(), Broken> {
+        let (settings, pending) = (&self.runner.context.runner, consumer.pending);
+        match self.watchdog.idle(pending, Instant::now()) {
+            Alarm::Quiet => Ok(()),
+            Alarm::Rewind => Err(Broken::Stalled { pending }),
+            Alarm::GiveUp(rewinds) => Err(Broken::Halt(RunError::Stalled {
+                projection: P::NAME,
+                pending,
+                rewinds,
+                after: settings.stall_after,
+            })),
+        }
+    }
+
+    /// Moves the checkpoint over events that the consumer's filter left out. Else a projection that few events concern
+    /// would seem to have missed what expires meanwhile, and would never be seen to have reached the stream's end.
+    async fn pass_over(&mut self, round: &mut Round, last: u64) -> Result<(), Broken> {
+        if last <= round.checkpoint.sequence {
+            return Ok(());
+        }
+        let message_id = self.runner.bus.message_id_at(&self.runner.context.runner.stream, last).await?;
+        let moving = async {
+            let tx = self.connection.transaction().await?;
+            let moved = checkpoint::advance(&tx, &round.checkpoint, last, message_id.as_deref()).await?;
+            tx.commit().await?;
+            Ok::<_, StoreError>(moved)
+        };
+        round.checkpoint = within(SESSION_TIMEOUT, moving).await?;
+        round.continuity.pass_over(last);
+        self.runner.metrics.at(last);
+        Ok(())
+    }
+
+    /// One step of forgetting, if it is due.
+    pub(super) async fn forget_some(&mut self) -> Result<(), Broken> {
+        if !self.retention.is_due(Instant::now()) {
+            return Ok(());
+        }
+        let Some(before) = horizon(OffsetDateTime::now_utc(), self.reached, self.caught_up) else {
+            return Ok(());
+        };
+        let rows_max = self.runner.context.runner.forget_rows_max;
+        let forgetting = memory::forget_older_than(&self.connection, P::NAME, before, rows_max);
+        let rows = within(SESSION_TIMEOUT, forgetting).await?;
+        self.retention.stepped(rows, Instant::now());
+        self.runner.metrics.forgot(rows);
+        Ok(())
+    }
+}

@@ -1,0 +1,51 @@
+use std::time::Duration;
+
+use hookstream_bus::PullLimits;
+
+/// How the runner behaves. The defaults are what production wants; tests shorten the times.
+#[derive(Debug, Clone)]
+pub struct RunnerSettings {
+    /// Stream that the projection reads.
+    pub stream: String,
+    /// Bounds of one batch.
+    pub pull: PullLimits,
+    /// Longest transaction of one batch, on our clock; isolation may take five times as long.
+    pub batch_timeout: Duration,
+    /// How often a batch that met a deadlock or its like is tried again as a whole, and each of its events alone.
+    pub transient_retries_max: u32,
+    /// First pause of a back-off; doubled each time.
+    pub backoff_min: Duration,
+    /// Longest pause of a back-off.
+    pub backoff_max: Duration,
+    /// How often an idle leader looks at stream and consumer.
+    pub idle_check: Duration,
+    /// How long the consumer may have events for us and hand out none before it is rewound.
+    pub stall_after: Duration,
+    /// How many such rewinds in a row end the process, for the supervisor to start it anew.
+    pub stalls_max: u32,
+    /// How often a standby tries to take the lock, and up to a half more seldom.
+    pub standby_poll: Duration,
+    /// How often the memory is rid of what is older than seven days.
+    pub forget_every: Duration,
+    /// Most rows that one step of that deletes, between two batches.
+    pub forget_rows_max: i64,
+}
+
+impl Default for RunnerSettings {
+    fn default() -> Self {
+        Self {
+            stream: "WEBHOOKS".to_owned(),
+            pull: PullLimits { messages: 500, bytes: 8 << 20, wait: Duration::from_secs(1) },
+            batch_timeout: Duration::from_mins(2),
+            transient_retries_max: 5,
+            backoff_min: Duration::from_millis(100),
+            backoff_max: Duration::from_secs(5),
+            idle_check: Duration::from_secs(5),
+            stall_after: Duration::from_secs(30),
+            stalls_max: 3,
+            standby_poll: Duration::from_secs(1),
+            forget_every: Duration::from_hours(1),
+            forget_rows_max: 1000,
+        }
+    }
+}
