@@ -111,6 +111,19 @@ async fn a_pull_that_waits_notices_that_the_server_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_went_silent_is_noticed_though_nothing_was_closed() {
+    let nats = TestNats::start().await;
+    let proxy = CutProxy::start(nats.client_addr()).await;
+    let bus = Bus::connect(&nats.settings_at("gateway", proxy.addr())).await.unwrap();
+    bus.wait_connected(DEADLINE).await.unwrap();
+    proxy.silence();
+    // Two pings without an answer; the client's own interval would take three minutes.
+    eventually("the loss", Duration::from_secs(60), async || !bus.is_connected()).await;
+    proxy.restore();
+    bus.wait_connected(DEADLINE).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_drained_connection_stays_closed() {
     let nats = TestNats::start().await;
     let bus = nats.connect("gateway").await;
