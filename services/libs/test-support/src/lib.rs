@@ -13,6 +13,7 @@ pub mod http;
 mod nats;
 mod proxy;
 mod run;
+mod sample;
 
 pub use database::TestDatabase;
 pub use delivery::{
@@ -23,3 +24,4 @@ pub use eventually::{Outcome, eventually};
 pub use nats::TestNats;
 pub use proxy::CutProxy;
 pub use run::{TIME_LIMIT, run_test, run_test_within};
+pub use sample::SampleEvent;
