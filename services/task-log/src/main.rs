@@ -1,2 +1,16 @@
-//! Stub.
-fn main() {}
+//! The projection `task_log` as a process.
+
+use std::convert::Infallible;
+use std::process::ExitCode;
+
+use hookstream_runtime::ProcessInfo;
+use hookstream_task_log::TaskLog;
+
+fn main() -> ExitCode {
+    let info = ProcessInfo {
+        name: "hookstream-task-log",
+        about: "Projects every event into the task log and its analytics",
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    hookstream_projection::main(&info, |_| Ok::<_, Infallible>(TaskLog))
+}

@@ -1,0 +1,7 @@
+//! The task log on a real Postgres and, behind the runner, a real nats-server.
+
+mod analytics;
+mod queries;
+mod rows;
+mod runner;
+mod support;
