@@ -1,0 +1,7 @@
+//! The audit trail on a real Postgres and, behind the runner, a real nats-server.
+
+mod append_only;
+mod entries;
+mod runner;
+mod support;
+mod tampering;
