@@ -31,26 +31,40 @@ fn others_may_read(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0)
 }
 
-/// The password of the first line whose four fields fit `wanted`; `*` fits anything.
+/// The password of the first line whose four fields fit `wanted`; a bare `*` fits anything.
 pub(crate) fn find(text: &str, wanted: [&str; 4]) -> Option<String> {
     text.lines().filter(|line| !line.starts_with('#')).find_map(|line| {
-        let fields = split(line);
-        let fits = fields.len() == 5
-            && fields.iter().zip(wanted).all(|(field, wanted)| field == "*" || field == wanted);
-        fits.then(|| fields[4].clone())
+        let mut fields = split(line);
+        let password = fields.pop().filter(|_| fields.len() == 4)?;
+        let fits = fields.iter().zip(wanted).all(|(field, wanted)| field.is_any || field.text == wanted);
+        fits.then_some(password.text)
     })
 }
 
+#[derive(Default)]
+struct Field {
+    text: String,
+    /// A `*` that no backslash takes the meaning from.
+    is_any: bool,
+}
+
 /// Splits at colons; a backslash takes the next character as it is. The fifth field runs to the line's end.
-fn split(line: &str) -> Vec<String> {
-    let mut fields = vec![String::new()];
+fn split(line: &str) -> Vec<Field> {
+    let mut fields = vec![Field::default()];
     let mut characters = line.chars();
     while let Some(character) = characters.next() {
-        let last = fields.len() - 1;
+        let count = fields.len();
+        let field = fields.last_mut().expect("there is a first field");
         match character {
-            ':' if last < 4 => fields.push(String::new()),
-            '\\' => fields[last].extend(characters.next()),
-            other => fields[last].push(other),
+            ':' if count < 5 => fields.push(Field::default()),
+            '\\' => {
+                field.text.extend(characters.next());
+                field.is_any = false;
+            }
+            other => {
+                field.is_any = other == '*' && field.text.is_empty();
+                field.text.push(other);
+            }
         }
     }
     fields

@@ -1,0 +1,8 @@
+//! The store against a real Postgres.
+
+mod checkpoint;
+mod connection;
+mod memory;
+mod migrations;
+mod sql;
+mod tls;
