@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
+mod error;
 mod file;
 pub mod flags;
 mod layers;
@@ -20,6 +21,7 @@ mod table;
 mod tests;
 mod value;
 
+pub use error::{Origin, SettingsError};
 pub use table::SETTINGS;
 pub use value::{Kind, duration_from_text};
 
@@ -64,102 +66,6 @@ pub struct ProcessInfo {
     pub about: &'static str,
     /// Version of the package, `env!("CARGO_PKG_VERSION")`.
     pub version: &'static str,
-}
-
-/// Where a value came from.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Origin {
-    /// The table.
-    Default,
-    /// This line of this settings file.
-    File(PathBuf, usize),
-    /// An environment variable.
-    Environment,
-    /// A flag on the command line.
-    Flag,
-    /// A test, or the command that starts the process within itself.
-    Given,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::File(path, line) => write!(f, "{}, line {line}", path.display()),
-            Self::Environment => f.write_str("environment"),
-            Self::Flag => f.write_str("flag"),
-            Self::Given => f.write_str("given"),
-        }
-    }
-}
-
-/// A setting is wrong or missing. Never shows the value of a secret.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// The settings file, or the file that a `…_FILE` names, cannot be read.
-    #[error("{what}: cannot read {}", path.display())]
-    Unreadable {
-        /// The setting that names the file.
-        what: String,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The settings file is not TOML.
-    #[error("{}, line {line}: {problem}", path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Line, from 1.
-        line: usize,
-        /// What is wrong there, without the line's text.
-        problem: String,
-    },
-    /// The settings file has a key that is no setting.
-    #[error("{}, line {line}: {key:?} is no setting{hint}", path.display())]
-    UnknownKey {
-        /// The file.
-        path: PathBuf,
-        /// Line, from 1.
-        line: usize,
-        /// The key.
-        key: String,
-        /// ` (did you mean …?)`, or nothing.
-        hint: String,
-    },
-    /// A value is not what the setting may hold.
-    #[error("{name} ({origin}) {problem}")]
-    Invalid {
-        /// The setting.
-        name: String,
-        /// Where the value came from.
-        origin: Origin,
-        /// `must be …`.
-        problem: String,
-    },
-    /// `X` and `X_FILE` are both set in one place.
-    #[error("{name} and {name}_FILE are both set ({origin}): set one of them")]
-    Both {
-        /// The setting.
-        name: &'static str,
-        /// Where.
-        origin: Origin,
-    },
-    /// A setting that is needed is not set.
-    #[error("{name} is not set{}", hint(name))]
-    Unset {
-        /// The setting.
-        name: &'static str,
-    },
-}
-
-fn hint(name: &str) -> String {
-    match Setting::named(name) {
-        Some(setting) if setting.is_secret() => format!(" (nor is {name}_FILE): {}", setting.doc),
-        Some(setting) => format!(": {}", setting.doc),
-        None => String::new(),
-    }
 }
 
 #[derive(Clone)]
@@ -243,14 +149,14 @@ impl Settings {
     pub fn parse_some<T: FromStr>(&self, name: &str) -> Result<Option<T>, SettingsError> {
         let setting = row(name);
         let Some(held) = self.values.get(setting.name) else { return Ok(None) };
-        held.value.parse().map(Some).map_err(|_| self.invalid(setting))
+        held.value.parse().map(Some).map_err(|_| self.must_be(setting))
     }
 
     /// The value of a setting that is a duration.
     pub fn duration(&self, name: &str) -> Result<Duration, SettingsError> {
         let setting = row(name);
         let held = self.values.get(setting.name).ok_or(SettingsError::Unset { name: setting.name })?;
-        duration_from_text(&held.value).ok_or_else(|| self.invalid(setting))
+        duration_from_text(&held.value).ok_or_else(|| self.must_be(setting))
     }
 
     /// The value of a setting that is `true` or `false`.
@@ -274,13 +180,15 @@ impl Settings {
         self.values.get(name).map(|held| &held.origin)
     }
 
-    fn invalid(&self, setting: &'static Setting) -> SettingsError {
-        let origin = self.origin(setting.name).cloned().unwrap_or(Origin::Default);
-        SettingsError::Invalid {
-            name: setting.name.to_owned(),
-            origin,
-            problem: format!("must be {}", setting.kind.expectation()),
-        }
+    /// The error for a value that is well-formed but cannot be used; `problem` follows the setting's name, as in
+    /// "must exceed …".
+    pub fn invalid(&self, name: &str, problem: impl Into<String>) -> SettingsError {
+        let origin = self.origin(name).cloned().unwrap_or(Origin::Default);
+        SettingsError::Invalid { name: row(name).name.to_owned(), origin, problem: problem.into() }
+    }
+
+    fn must_be(&self, setting: &'static Setting) -> SettingsError {
+        self.invalid(setting.name, format!("must be {}", setting.kind.expectation()))
     }
 }
 
