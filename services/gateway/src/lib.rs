@@ -1,1 +1,89 @@
 //! Verifies webhooks and appends each to the stream; knows no database.
+//!
+//! The journey of a request: `route` finds whose endpoint it is, `body` reads it within bounds, `source` verifies the
+//! exact bytes and only then parses them into an event, `service` appends that to the stream and answers. Whatever
+//! goes wrong on the way is a `Refusal`, which knows its status, what the caller is told and what the log is told.
+//!
+//! **Invariants:** 2xx is said only after the stream's ack. Nothing is parsed before its signature is verified. No
+//! header of the request is copied to the message. Nothing here reaches Postgres.
+
+mod body;
+mod config;
+mod metrics;
+mod readiness;
+mod refusal;
+mod respond;
+mod route;
+mod service;
+mod source;
+
+use anyhow::Context as _;
+use hookstream_bus::{Bus, NatsSettings};
+use hookstream_runtime::admin::Admin;
+use hookstream_runtime::http::{self, GraceExpired};
+use hookstream_runtime::{Health, Metrics, ProcessInfo, Settings, SettingsError, Supervisor};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use body::BodyLimits;
+pub use config::Config;
+
+use service::Service;
+
+/// The stream that webhooks are appended to.
+const STREAM: &str = "WEBHOOKS";
+
+/// A gateway that has what it needs, and no listener yet.
+#[derive(Debug, Clone)]
+pub struct Gateway {
+    config: Config,
+    bus: Bus,
+    admin: Admin,
+    metrics: metrics::GatewayMetrics,
+}
+
+impl Gateway {
+    /// Puts a gateway together. `bus` need not be connected: until it is, webhooks are answered with 503 at once.
+    pub fn new(config: Config, bus: Bus, health: Health, metrics: Metrics) -> Self {
+        let own = metrics::GatewayMetrics::register(&metrics);
+        Self { config, bus, admin: Admin { health, metrics }, metrics: own }
+    }
+
+    /// Serves until `shutdown`, then answers what is in flight and closes the connection to NATS.
+    pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), GraceExpired> {
+        let (limits, bus) = (self.config.http, self.bus.clone());
+        let service = Service::new(self, shutdown.clone());
+        let drained = http::serve(listener, limits, service, shutdown).await;
+        bus.drain().await;
+        drained
+    }
+
+    /// Keeps the checks of `/readyz` up to date until `shutdown`.
+    pub async fn watch_readiness(&self, shutdown: CancellationToken) {
+        readiness::watch(self, shutdown).await;
+    }
+}
+
+/// Reads the settings, binds, connects, and gives the supervisor the tasks of a gateway.
+pub async fn start(
+    info: &ProcessInfo,
+    settings: &Settings,
+    supervisor: &mut Supervisor,
+) -> anyhow::Result<()> {
+    let config = Config::read(settings)?;
+    let nats = NatsSettings::read(&|name| settings.get(name), "gateway").map_err(SettingsError::refused)?;
+    let listener = http::bind(settings, "HOOKSTREAM_GATEWAY_ADDR").await?;
+    let bus = Bus::connect(&nats).await.context("connect to NATS")?;
+    let gateway = Gateway::new(config, bus, Health::new(), Metrics::new(info));
+    let address = listener.local_addr().context("ask for the listener's address")?;
+    tracing::info!(%address, "listening on {address}");
+
+    let (watched, shutdown) = (gateway.clone(), supervisor.shutdown());
+    supervisor.spawn("readiness", async move {
+        watched.watch_readiness(shutdown).await;
+        Ok(())
+    });
+    let shutdown = supervisor.shutdown();
+    supervisor.spawn("http", async move { Ok(gateway.serve(listener, shutdown).await?) });
+    Ok(())
+}

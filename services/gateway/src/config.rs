@@ -1,0 +1,104 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use hookstream_runtime::{Settings, SettingsError, http};
+use hookstream_signature::{Key, Keyring};
+use secrecy::ExposeSecret as _;
+
+use crate::body::BodyLimits;
+
+/// What a gateway needs to know. Its secrets are in keyrings, which show none.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The active keys of GitHub's webhooks.
+    pub github_keys: Arc<Keyring>,
+    /// The active keys of internal webhooks.
+    pub internal_keys: Arc<Keyring>,
+    /// Bounds on bodies.
+    pub body: BodyLimits,
+    /// Bounds on connections.
+    pub http: http::Limits,
+    /// How long the stream may take to store an event.
+    pub publish_budget: Duration,
+}
+
+impl Config {
+    /// Reads and checks the settings. A source without a secret is an error that names the setting.
+    pub fn read(settings: &Settings) -> Result<Self, SettingsError> {
+        let body = BodyLimits {
+            bytes_max: settings.parse("HOOKSTREAM_BODY_BYTES_MAX")?,
+            all_bytes_max: settings.parse("HOOKSTREAM_BODIES_BYTES_MAX")?,
+            timeout: settings.duration("HOOKSTREAM_BODY_TIMEOUT")?,
+            grace: settings.duration("HOOKSTREAM_BODY_GRACE")?,
+            rate_min: settings.parse("HOOKSTREAM_BODY_RATE_MIN")?,
+        };
+        // Permits are counted in 32 bits.
+        if body.all_bytes_max < body.bytes_max || u32::try_from(body.all_bytes_max).is_err() {
+            let problem = "must be at least HOOKSTREAM_BODY_BYTES_MAX and less than 4 GiB";
+            return Err(settings.invalid("HOOKSTREAM_BODIES_BYTES_MAX", problem));
+        }
+        Ok(Self {
+            github_keys: keyring(settings, "GITHUB_WEBHOOK_SECRET", "GITHUB_WEBHOOK_SECRET_PREVIOUS")?,
+            internal_keys: keyring(settings, "INTERNAL_WEBHOOK_SECRET", "INTERNAL_WEBHOOK_SECRET_PREVIOUS")?,
+            body,
+            http: http::Limits::read(settings)?,
+            publish_budget: settings.duration("HOOKSTREAM_PUBLISH_BUDGET")?,
+        })
+    }
+}
+
+/// The keys of a source: `current`, and `previous` while a rotation lasts.
+fn keyring(settings: &Settings, current: &str, previous: &str) -> Result<Arc<Keyring>, SettingsError> {
+    let key = |name: &str, id: &str, secret: &secrecy::SecretString| {
+        Key::new(id, secret.expose_secret().as_bytes())
+            .map_err(|error| settings.invalid(name, format!("cannot be used: {error}")))
+    };
+    let mut keys = vec![key(current, "current", &settings.required_secret(current)?)?];
+    if let Some(secret) = settings.secret(previous) {
+        keys.push(key(previous, "previous", &secret)?);
+    }
+    Keyring::new(keys).map(Arc::new).map_err(SettingsError::refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GITHUB: (&str, &str) = ("GITHUB_WEBHOOK_SECRET", "canary-github");
+    const INTERNAL: (&str, &str) = ("INTERNAL_WEBHOOK_SECRET", "canary-internal");
+
+    #[test]
+    fn a_source_without_a_secret_is_refused_by_the_name_of_its_setting() {
+        for (given, missing) in [(GITHUB, "INTERNAL_WEBHOOK_SECRET"), (INTERNAL, "GITHUB_WEBHOOK_SECRET")] {
+            let error = Config::read(&Settings::from_pairs([given])).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{missing} is not set")), "{error}");
+        }
+        let blank = Settings::from_pairs([GITHUB, ("INTERNAL_WEBHOOK_SECRET", "  \n")]);
+        let error = Config::read(&blank).unwrap_err().to_string();
+        assert!(error.contains("INTERNAL_WEBHOOK_SECRET") && error.contains("white space"), "{error}");
+    }
+
+    #[test]
+    fn both_secrets_are_active_while_a_rotation_lasts() {
+        let settings =
+            Settings::from_pairs([GITHUB, INTERNAL, ("GITHUB_WEBHOOK_SECRET_PREVIOUS", "canary-old")]);
+        let config = Config::read(&settings).unwrap();
+        assert!(config.github_keys.ids().eq(["current", "previous"]));
+        assert!(config.internal_keys.ids().eq(["current"]));
+    }
+
+    #[test]
+    fn room_for_all_bodies_is_room_for_one() {
+        let settings = Settings::from_pairs([GITHUB, INTERNAL, ("HOOKSTREAM_BODIES_BYTES_MAX", "1000")]);
+        let error = Config::read(&settings).unwrap_err().to_string();
+        assert!(error.contains("HOOKSTREAM_BODIES_BYTES_MAX (given) must be at least"), "{error}");
+    }
+
+    #[test]
+    fn the_configuration_shows_no_secret() {
+        let settings =
+            Settings::from_pairs([GITHUB, INTERNAL, ("INTERNAL_WEBHOOK_SECRET_PREVIOUS", "canary-old")]);
+        let shown = format!("{:?}", Config::read(&settings).unwrap());
+        assert!(shown.contains("current") && !shown.contains("canary"), "{shown}");
+    }
+}

@@ -1,0 +1,141 @@
+use std::borrow::Cow;
+
+use hookstream_bus::PublishError;
+use hookstream_event::InvalidBody;
+use hookstream_signature::VerifyError;
+use hyper::StatusCode;
+
+/// Why a webhook was not stored. One place says, for each, the status, what the caller is told and what we are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// No source listens at this path.
+    UnknownPath,
+    /// The endpoint takes POST only.
+    Method,
+    /// The body is larger than this many bytes.
+    TooLarge(usize),
+    /// The body took too long, or came too slowly.
+    SlowBody,
+    /// The body ended early, or its chunks are malformed.
+    BrokenBody,
+    /// All bodies in hand together are too large.
+    Overloaded,
+    /// The body is compressed.
+    ContentEncoding,
+    /// The body is not of a type that the endpoint takes; these it takes.
+    ContentType(&'static str),
+    /// Not genuine.
+    Signature(VerifyError),
+    /// A header is missing or malformed; its name and the rule.
+    Header(&'static str, &'static str),
+    /// A form without exactly one `payload`.
+    Form,
+    /// The body makes no event.
+    Body(InvalidBody),
+    /// The stream did not take it, or not in time.
+    NotStored(PublishError),
+}
+
+impl Refusal {
+    /// The status of the answer.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::UnknownPath => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge(_) | Self::NotStored(PublishError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
+            Self::ContentEncoding | Self::ContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Signature(_) => StatusCode::UNAUTHORIZED,
+            Self::BrokenBody | Self::Header(..) | Self::Form | Self::Body(_) => StatusCode::BAD_REQUEST,
+            Self::Overloaded | Self::NotStored(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The code in the answer; stable, for programs.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownPath => "not_found",
+            Self::Method => "method_not_allowed",
+            Self::TooLarge(_) | Self::NotStored(PublishError::TooLarge) => "body_too_large",
+            Self::SlowBody => "body_too_slow",
+            Self::BrokenBody => "body_incomplete",
+            Self::ContentEncoding => "unsupported_content_encoding",
+            Self::ContentType(_) => "unsupported_content_type",
+            Self::Signature(_) => "unauthorized",
+            Self::Header(..) => "invalid_header",
+            Self::Form => "invalid_form",
+            Self::Body(invalid) => invalid.code(),
+            Self::Overloaded | Self::NotStored(_) => "not_stored",
+        }
+    }
+
+    /// The sentence in the answer; for the people at the sender. Says the same for every bad signature, and nothing of
+    /// our insides.
+    pub(crate) fn detail(&self) -> Cow<'static, str> {
+        match self {
+            Self::UnknownPath => "no source listens at this path".into(),
+            Self::Method => "webhooks are posted".into(),
+            Self::TooLarge(max) => format!("the body exceeds {max} bytes").into(),
+            Self::NotStored(PublishError::TooLarge) => "the event is too large to be stored".into(),
+            Self::SlowBody => "the body came too slowly".into(),
+            Self::BrokenBody => "the body is incomplete or its chunks are malformed".into(),
+            Self::ContentEncoding => "only uncompressed bodies are taken".into(),
+            Self::ContentType(taken) => format!("the content type must be {taken}").into(),
+            Self::Signature(_) => "the signature is missing or not valid".into(),
+            Self::Header(name, rule) => format!("header {name} {rule}").into(),
+            Self::Form => "the form must hold 'payload' exactly once".into(),
+            Self::Body(invalid) => invalid.to_string().into(),
+            Self::Overloaded | Self::NotStored(_) => "the event was not stored; send it again later".into(),
+        }
+    }
+
+    /// A short name for logs and metrics, which may tell apart what the caller may not.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Signature(error) => error.code(),
+            Self::NotStored(error) => error.code(),
+            Self::Overloaded => "overloaded",
+            other => other.code(),
+        }
+    }
+
+    /// After how many seconds to try again, where that may help.
+    pub(crate) fn retry_after_seconds(&self) -> Option<u32> {
+        match self {
+            Self::NotStored(PublishError::TooLarge) => None,
+            // Room comes from retention or an operator, neither of which is quick.
+            Self::NotStored(PublishError::Full(_)) => Some(60),
+            Self::NotStored(_) | Self::Overloaded => Some(5),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bad_signature_looks_the_same_to_the_caller_and_differs_in_the_log() {
+        let all = [VerifyError::Missing, VerifyError::Malformed, VerifyError::Mismatch, VerifyError::Stale]
+            .map(Refusal::Signature);
+        for refusal in &all {
+            assert_eq!(refusal.status(), 401);
+            assert_eq!((refusal.code(), refusal.detail()), (all[0].code(), all[0].detail()));
+        }
+        let reasons: std::collections::BTreeSet<_> = all.iter().map(Refusal::reason).collect();
+        assert_eq!(reasons.len(), all.len());
+    }
+
+    #[test]
+    fn an_answer_that_blames_us_tells_nothing_of_our_insides() {
+        for error in
+            [PublishError::Refused("user gateway at 10.0.0.7".into()), PublishError::Full("disk /var".into())]
+        {
+            let refusal = Refusal::NotStored(error);
+            assert_eq!(refusal.status(), 503);
+            assert_eq!(refusal.detail(), "the event was not stored; send it again later");
+            assert!(refusal.retry_after_seconds().is_some());
+        }
+    }
+}
