@@ -70,7 +70,8 @@ impl Supervisor {
             () = self.shutdown.cancelled() => {}
             Some(ended) = self.tasks.join_next() => {
                 let name = self.note(ended, &mut first_error);
-                if first_error.is_none() && let Some(name) = name {
+                // A task that ends because it was told to may be seen before the telling is.
+                if first_error.is_none() && !self.shutdown.is_cancelled() && let Some(name) = name {
                     first_error = Some(SuperviseError::Ended(name));
                 }
             }
@@ -154,6 +155,20 @@ mod tests {
         let mut panicking = supervisor(Duration::from_secs(20));
         panicking.spawn("wild", async { panic!("asked to") });
         assert_eq!(panicking.run().await.unwrap_err().to_string(), "task wild panicked");
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ends_when_told_to_has_not_ended_by_itself() {
+        for _ in 0..50 {
+            let mut supervisor = supervisor(Duration::from_secs(5));
+            let stopped = obedient(&mut supervisor);
+            let shutdown = supervisor.shutdown();
+            shutdown.cancel();
+            // Both are there to be seen when the supervisor first looks.
+            stopped.cancelled().await;
+            tokio::task::yield_now().await;
+            supervisor.run().await.unwrap();
+        }
     }
 
     #[tokio::test]
