@@ -65,9 +65,6 @@ impl Publisher {
     }
 
     async fn append(&self, message: Outgoing) -> Result<Receipt, PublishError> {
-        if !self.bus.is_connected() {
-            return Err(PublishError::Disconnected);
-        }
         let _permit = self.in_flight.acquire().await.map_err(|_| PublishError::Busy)?;
         let mut retries = 0;
         loop {
