@@ -1,2 +1,7 @@
-//! Stub.
-fn main() {}
+//! `hookstream`, the operator's command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hookstream::run()
+}

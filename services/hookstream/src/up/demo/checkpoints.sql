@@ -1,0 +1,2 @@
+SELECT projection, sequence
+FROM projection_checkpoints

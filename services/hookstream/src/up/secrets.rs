@@ -1,0 +1,102 @@
+//! The secrets of a data directory: made at the first start, kept for the next.
+
+use anyhow::Context as _;
+use hookstream_local::{Passwords, random_password};
+use hookstream_runtime::Settings;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::data_dir::DataDir;
+use crate::env_file;
+
+/// What processes prove themselves with.
+#[derive(Debug, Clone)]
+pub(super) struct Secrets {
+    pub(super) github: SecretString,
+    pub(super) internal: SecretString,
+    pub(super) api_token: SecretString,
+    pub(super) postgres: SecretString,
+    pub(super) nats: Passwords,
+}
+
+impl Secrets {
+    /// Those that the settings give, else those that the folder keeps, else new ones, which it then keeps.
+    pub(super) fn load(data_dir: &DataDir, settings: &Settings) -> anyhow::Result<Self> {
+        let path = data_dir.path().join("secrets.env");
+        let mut kept = env_file::read(&path)?;
+        let made = kept.len();
+        let mut secret = |name: &'static str, make: fn(&str) -> String| -> anyhow::Result<SecretString> {
+            // Postgres's password is no setting: it is between us and our own server.
+            let given =
+                hookstream_runtime::settings::Setting::named(name).and_then(|_| settings.secret(name));
+            if let Some(given) = given {
+                return Ok(given);
+            }
+            if let Some((_, value)) = kept.iter().find(|(known, _)| known == name) {
+                return Ok(value.clone().into());
+            }
+            let value = make(&random_password()?);
+            kept.push((name.to_owned(), value.clone()));
+            Ok(value.into())
+        };
+        let plain = |random: &str| random.to_owned();
+        let secrets = Self {
+            github: secret("GITHUB_WEBHOOK_SECRET", plain)?,
+            internal: secret("INTERNAL_WEBHOOK_SECRET", standard)?,
+            api_token: secret("HOOKSTREAM_API_TOKEN", plain)?,
+            postgres: secret("POSTGRES_PASSWORD", plain)?,
+            nats: Passwords::load_or_create(&data_dir.path().join("nats-passwords.env"))
+                .context("keep the passwords of NATS")?,
+        };
+        if kept.len() > made {
+            let pairs: Vec<(&str, String)> =
+                kept.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+            env_file::write(&path, "Made by the first `hookstream up`. Keep them with the data.", &pairs)?;
+        }
+        Ok(secrets)
+    }
+}
+
+/// In the form of Standard Webhooks, whose libraries decode it: 32 letters of base 64.
+fn standard(random: &str) -> String {
+    format!("whsec_{}", &random[1..])
+}
+
+/// The text of a secret, for where it has to go.
+pub(super) fn text(secret: &SecretString) -> String {
+    secret.expose_secret().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_made_once_kept_and_usable() {
+        let dir = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::open(dir.path()).unwrap();
+        let none = Settings::from_pairs::<&str, &str>([]);
+        let first = Secrets::load(&data_dir, &none).unwrap();
+        let second = Secrets::load(&data_dir, &none).unwrap();
+        for (one, other) in [
+            (&first.github, &second.github),
+            (&first.internal, &second.internal),
+            (&first.api_token, &second.api_token),
+            (&first.postgres, &second.postgres),
+        ] {
+            assert_eq!(text(one), text(other));
+            assert!(text(one).len() >= 32);
+        }
+        hookstream_signature::Key::new("test", text(&first.internal).as_bytes()).unwrap();
+        assert!(text(&first.internal).starts_with("whsec_"));
+    }
+
+    #[test]
+    fn a_secret_that_is_set_wins_and_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::open(dir.path()).unwrap();
+        let set = Settings::from_pairs([("GITHUB_WEBHOOK_SECRET", "given")]);
+        assert_eq!(text(&Secrets::load(&data_dir, &set).unwrap().github), "given");
+        let none = Settings::from_pairs::<&str, &str>([]);
+        assert_ne!(text(&Secrets::load(&data_dir, &none).unwrap().github), "given");
+    }
+}

@@ -1,0 +1,77 @@
+//! Runs the binary.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use hookstream_runtime::settings::SETTINGS;
+use serde_json::Value;
+
+/// A run of `hookstream` in an empty folder, where no setting of the test's own environment reaches it.
+pub(crate) struct Hookstream {
+    command: Command,
+    stdin: Vec<u8>,
+    _folder: tempfile::TempDir,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Done {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_code(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{self:#?}");
+        self
+    }
+}
+
+impl Hookstream {
+    pub(crate) fn new(args: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hookstream"));
+        command.args(args).current_dir(folder.path());
+        for setting in SETTINGS {
+            command.env_remove(setting.name);
+            command.env_remove(setting.file_name().unwrap_or_else(|| setting.name.to_owned()));
+        }
+        Self { command, stdin: Vec::new(), _folder: folder }
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub(crate) fn in_folder(mut self, folder: &Path) -> Self {
+        self.command.current_dir(folder);
+        self
+    }
+
+    pub(crate) fn stdin(mut self, text: &str) -> Self {
+        self.stdin = text.into();
+        self
+    }
+
+    pub(crate) fn run_blocking(mut self) -> Done {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().unwrap();
+        // It may end without having read anything.
+        let _ = child.stdin.take().unwrap().write_all(&self.stdin);
+        let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Done { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) }
+    }
+
+    pub(crate) async fn run(self) -> Done {
+        tokio::task::spawn_blocking(|| self.run_blocking()).await.unwrap()
+    }
+}

@@ -1,0 +1,10 @@
+//! The command as an operator uses it: the real binary, real servers.
+
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
+
+mod command;
+mod doctor;
+mod help;
+mod provision;
+mod send;
+mod up;
