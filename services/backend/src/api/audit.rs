@@ -1,0 +1,84 @@
+use axum::Json as Answer;
+use axum::extract::State;
+use hookstream_store::Row;
+use hookstream_store::types::Type;
+use serde::Serialize;
+
+use crate::Backend;
+use crate::freshness::AUDIT;
+use crate::page::Page;
+use crate::parameters::Parameters;
+use crate::problem::Problem;
+use crate::values::{Hex, Timestamp, column};
+
+/// Kinds of entries.
+const KINDS: [&str; 4] = ["stored", "redelivered", "conflict", "suspected_replay"];
+
+#[derive(Debug, Serialize)]
+pub(super) struct AuditEntry {
+    audit_sequence: i64,
+    kind: String,
+    event_id: String,
+    stream_sequence: i64,
+    source: String,
+    event_type: String,
+    body_sha256: Hex,
+    signature: String,
+    key_id: String,
+    received_at: Timestamp,
+    recorded_at: Timestamp,
+    version: i16,
+    previous_hash: Hex,
+    entry_hash: Hex,
+}
+
+impl AuditEntry {
+    fn read(row: &Row) -> Result<Self, Problem> {
+        Ok(Self {
+            audit_sequence: column(row, "audit_sequence")?,
+            kind: column(row, "kind")?,
+            event_id: column(row, "event_id")?,
+            stream_sequence: column(row, "stream_sequence")?,
+            source: column(row, "source")?,
+            event_type: column(row, "event_type")?,
+            body_sha256: column(row, "body_sha256")?,
+            signature: column(row, "signature")?,
+            key_id: column(row, "key_id")?,
+            received_at: column(row, "received_at")?,
+            recorded_at: column(row, "recorded_at")?,
+            version: column(row, "version")?,
+            previous_hash: column(row, "previous_hash")?,
+            entry_hash: column(row, "entry_hash")?,
+        })
+    }
+}
+
+/// `GET /audit`: newest first. Filters: `kind`, `source`, `event_id`, and `since` (inclusive) and `until` (exclusive)
+/// on `recorded_at`.
+pub(super) async fn list(
+    State(backend): State<Backend>,
+    mut parameters: Parameters,
+) -> Result<Answer<Page<AuditEntry>>, Problem> {
+    let kind = parameters.one_of("kind", &KINDS)?;
+    let source = parameters.text("source");
+    let event_id = parameters.text("event_id");
+    let (since, until) = (parameters.time("since")?, parameters.time("until")?);
+    let page = parameters.page::<i64>()?;
+    backend.freshness.wait(&[AUDIT], page.min_sequence).await?;
+    let rows = backend
+        .database
+        .rows(
+            include_str!("../sql/audit.sql"),
+            &[
+                (&kind, Type::TEXT),
+                (&source, Type::TEXT),
+                (&event_id, Type::TEXT),
+                (&since, Type::TIMESTAMPTZ),
+                (&until, Type::TIMESTAMPTZ),
+                (&page.after, Type::INT8),
+                (&page.rows_wanted(), Type::INT8),
+            ],
+        )
+        .await?;
+    Ok(Answer(page.answer(&rows, AuditEntry::read, |entry| entry.audit_sequence)?))
+}

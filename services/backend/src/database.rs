@@ -1,0 +1,44 @@
+//! One query, within a budget.
+
+use std::time::Duration;
+
+use hookstream_store::types::{ToSql, Type};
+use hookstream_store::{PgSettings, Pool, Row, SessionTimeouts, StoreError};
+
+use crate::problem::Problem;
+
+/// Sessions on Postgres.
+const SESSIONS_MAX: usize = 16;
+
+/// Longest that a request waits for its rows, a session included.
+const BUDGET: Duration = Duration::from_secs(5);
+
+/// The read models.
+#[derive(Debug, Clone)]
+pub(crate) struct Database(Pool);
+
+/// A value and its type, as Postgres is told it.
+pub(crate) type Parameter<'v> = (&'v (dyn ToSql + Sync), Type);
+
+impl Database {
+    pub(crate) fn new(settings: PgSettings) -> Self {
+        // A query that nobody waits for any more is ended by the server.
+        let timeouts = SessionTimeouts { statement: BUDGET, ..settings.timeouts() };
+        Self(Pool::new(&settings.with_timeouts(timeouts), "hookstream-backend", SESSIONS_MAX))
+    }
+
+    /// The rows of a query.
+    ///
+    /// It is planned for these very values, since it is sent with its types and not prepared: filters that are absent
+    /// leave no trace in the plan, and the others find their indexes.
+    pub(crate) async fn rows(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Problem> {
+        let queried = async {
+            let client = self.0.get().await?;
+            Ok::<_, StoreError>(client.query_typed(sql, parameters).await?)
+        };
+        match tokio::time::timeout(BUDGET, queried).await {
+            Ok(rows) => Ok(rows?),
+            Err(_) => Err(StoreError::TimedOut { seconds: BUDGET.as_secs() }.into()),
+        }
+    }
+}

@@ -1,0 +1,12 @@
+SELECT
+    audit_sequence, kind, event_id, stream_sequence, source, event_type, body_sha256, signature, key_id, received_at,
+    recorded_at, version, previous_hash, entry_hash
+FROM audit_trail
+WHERE ($1::text IS NULL OR kind = $1)
+    AND ($2::text IS NULL OR source = $2)
+    AND ($3::text IS NULL OR event_id = $3)
+    AND ($4::timestamptz IS NULL OR recorded_at >= $4)
+    AND ($5::timestamptz IS NULL OR recorded_at < $5)
+    AND ($6::bigint IS NULL OR audit_sequence < $6)
+ORDER BY audit_sequence DESC
+LIMIT $7

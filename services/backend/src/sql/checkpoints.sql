@@ -1,0 +1,3 @@
+SELECT projection, sequence
+FROM projection_checkpoints
+WHERE projection = ANY ($1)

@@ -1,0 +1,137 @@
+use std::time::Duration;
+
+use hookstream_backend::{Backend, ROLE};
+use hookstream_runtime::admin::Admin;
+use hookstream_runtime::http::{GraceExpired, Limits};
+use hookstream_runtime::{Health, Metrics, ProcessInfo};
+use hookstream_store::{Connection, PgSettings};
+use hookstream_test_support::http::{self, Response};
+use hookstream_test_support::{TestDatabase, TestNats};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// The answer, or the state, that must come at last.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A backend with all tables and nothing in them.
+pub(crate) struct App {
+    pub(crate) nats: TestNats,
+    pub(crate) database: TestDatabase,
+    /// A session for the test's own statements.
+    pub(crate) client: Connection,
+    server: Server,
+}
+
+/// A backend that listens.
+pub(crate) struct Server {
+    url: String,
+    shutdown: CancellationToken,
+    serving: JoinHandle<Result<(), GraceExpired>>,
+}
+
+impl App {
+    pub(crate) async fn start() -> Self {
+        let (nats, database) = (TestNats::start().await, database().await);
+        let server = Server::start(&nats, database.settings()).await;
+        let client = database.client().await;
+        Self { nats, database, client, server }
+    }
+
+    /// GET of a path below `/api/v1`.
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Response> {
+        self.server.get(&format!("/api/v1{path}")).await
+    }
+
+    /// The items of a list.
+    pub(crate) async fn items(&self, path: &str) -> anyhow::Result<Vec<Value>> {
+        let answer = self.get(path).await?;
+        anyhow::ensure!(answer.status == 200, "{path}: {} {}", answer.status, answer.text());
+        Ok(answer.json()["items"].as_array().expect("items").clone())
+    }
+
+    /// All pages of a list, one after the other. `path` has a query.
+    pub(crate) async fn pages(&self, path: &str) -> anyhow::Result<Vec<Vec<Value>>> {
+        let mut pages = Vec::new();
+        let mut next = path.to_owned();
+        loop {
+            let answer = self.get(&next).await?;
+            anyhow::ensure!(answer.status == 200, "{next}: {} {}", answer.status, answer.text());
+            let page = answer.json();
+            pages.push(page["items"].as_array().expect("items").clone());
+            match page["next_cursor"].as_str() {
+                Some(cursor) => next = format!("{path}&cursor={cursor}"),
+                None => return Ok(pages),
+            }
+        }
+    }
+
+    /// Any path of the listener.
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+}
+
+impl Server {
+    pub(crate) async fn start(nats: &TestNats, postgres: PgSettings) -> Self {
+        let process = ProcessInfo { name: "hookstream-backend", about: "", version: "0" };
+        let admin = Admin { health: Health::new(), metrics: Metrics::new(&process) };
+        let backend = Backend::connect(&nats.settings(ROLE), postgres, admin).await.expect("a backend");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let shutdown = CancellationToken::new();
+        tokio::spawn(backend.clone().watch(shutdown.clone()));
+        let serving = tokio::spawn(backend.serve(listener, Limits::default(), shutdown.clone()));
+        Self { url, shutdown, serving }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Response> {
+        http::get(&format!("{}{path}", self.url)).await
+    }
+
+    /// A request without a body.
+    pub(crate) async fn request(&self, method: &str, path: &str) -> anyhow::Result<Response> {
+        let method = method.parse()?;
+        http::request(method, &format!("{}{path}", self.url), &[], "").await
+    }
+
+    /// Tells it to stop; what is in flight is still answered.
+    pub(crate) fn begin_shutdown(&self) {
+        self.shutdown.cancel();
+    }
+
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        Ok(self.serving.await??)
+    }
+}
+
+/// A database with all tables.
+pub(crate) async fn database() -> TestDatabase {
+    let database = TestDatabase::create().await;
+    migrate(&database).await;
+    database
+}
+
+pub(crate) async fn migrate(database: &TestDatabase) {
+    database
+        .migrate(&[
+            &hookstream_phase_queue::MIGRATIONS,
+            &hookstream_task_log::MIGRATIONS,
+            &hookstream_audit::MIGRATIONS,
+        ])
+        .await;
+}
+
+/// Fails unless the answer is a problem document with this status and code; returns it.
+pub(crate) fn problem(answer: &Response, status: u16, code: &str) -> Value {
+    assert_eq!(answer.status, status, "{}", answer.text());
+    assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{}", answer.text());
+    let document = answer.json();
+    assert_eq!(document["type"], format!("urn:hookstream:problem:{code}"), "{document}");
+    assert_eq!(document["status"], status, "{document}");
+    assert!(document["title"].as_str().is_some_and(|title| !title.is_empty()), "{document}");
+    assert_eq!(document["request_id"].as_str(), answer.header("x-request-id"), "{document}");
+    document
+}
