@@ -1,9 +1,10 @@
 //! Logs on stderr: JSON lines for machines, coloured lines for a terminal.
 
 use std::io::IsTerminal as _;
-use std::sync::Arc;
 
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{EnvFilter, filter_fn};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 
 use crate::settings::Origin;
 use crate::{Settings, SettingsError};
@@ -22,13 +23,14 @@ pub fn init(settings: &Settings) -> Result<(), SettingsError> {
         Some("pretty") => false,
         _ => !std::io::stderr().is_terminal(),
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let subscriber: Arc<dyn tracing::Subscriber + Send + Sync> = if json {
-        Arc::new(builder.json().flatten_event(true).with_current_span(false).with_span_list(false).finish())
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = if json {
+        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
     } else {
         let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Arc::new(builder.with_ansi(colours).finish())
+        lines.with_ansi(colours).boxed()
     };
+    let subscriber = tracing_subscriber::registry().with(filter).with(filter_fn(is_discreet)).with(lines);
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
         std::panic::set_hook(Box::new(|info| {
             let place = info.location().map(ToString::to_string).unwrap_or_default();
@@ -38,4 +40,14 @@ pub fn init(settings: &Settings) -> Result<(), SettingsError> {
         }));
     }
     Ok(())
+}
+
+/// What these libraries say in more detail than this holds messages, headers and the parameters of statements: with
+/// them signatures, parts of bodies and passwords. No filter brings it into the log.
+const TALKATIVE: [(&str, Level); 2] = [("async_nats", Level::DEBUG), ("tokio_postgres", Level::INFO)];
+
+fn is_discreet(metadata: &Metadata<'_>) -> bool {
+    TALKATIVE
+        .iter()
+        .all(|(target, level)| !metadata.target().starts_with(target) || metadata.level() <= level)
 }
