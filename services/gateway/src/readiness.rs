@@ -6,8 +6,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Gateway, STREAM};
 
-/// How often the checks are made.
+/// How often the checks are made while all is well.
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// How often while it is not, so that recovery is seen soon.
+const PERIOD_FAILING: Duration = Duration::from_millis(100);
 
 /// Room for the headers of a message, in bytes, beside the largest body.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
@@ -28,7 +31,8 @@ pub(crate) async fn watch(gateway: &Gateway, shutdown: CancellationToken) {
                 nats.fail("not connected");
                 stream.fail("not connected");
             }
-            tokio::time::sleep(PERIOD).await;
+            let ready = nats.is_passing() && stream.is_passing();
+            tokio::time::sleep(if ready { PERIOD } else { PERIOD_FAILING }).await;
         }
     };
     tokio::select! {

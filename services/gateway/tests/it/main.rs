@@ -1,0 +1,17 @@
+//! The gateway over real sockets, in front of a real nats-server with the repository's configuration.
+
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
+
+mod bodies;
+mod gateway;
+mod headers;
+mod internal;
+mod limits;
+mod outages;
+mod process;
+mod receipts;
+mod routes;
+mod shutdown;
+mod signatures;
+mod smuggling;
+mod stored;
