@@ -77,6 +77,7 @@ pub(crate) async fn run(args: Args, settings: &Settings) -> anyhow::Result<ExitC
     process::cancel_on_signal(stop.clone()).context("listen for signals")?;
     let mut stack = Stack::default();
     let outcome = tokio::select! {
+        biased;
         outcome = serve(&args, settings, &mut stack, &stop) => outcome,
         // Only before it is ready: afterwards `serve` sees it first and ends well.
         () = stop.cancelled() => {

@@ -92,8 +92,11 @@ impl Run {
         let mut body: Value = serde_json::from_str(sample.body).with_context(|| sample.name)?;
         let id = format!("demo-{}-{}", self.suffix, sample.name.replace('.', "-"));
         let signed = if sample.source == "github" {
-            if let Some(number) = body.pointer_mut("/issue/number") {
-                *number = (self.issue + 1).into();
+            // Another issue than last time: one asks for a workflow only once.
+            for field in ["/issue/id", "/issue/number"] {
+                if let Some(number) = body.pointer_mut(field) {
+                    *number = (self.issue + 1).into();
+                }
             }
             Signed::github(&self.github, sample.event, &id, serde_json::to_vec(&body)?, false)
         } else {

@@ -8,8 +8,8 @@ WHERE stream_sequence = $1
 UNION ALL
 SELECT
     'task_logs',
-    format('%s %s', phase_name, phase_status) || coalesce(format(', issue %s', issue_number), '')
-    || coalesce(format(', run %s', adw_id), '') || coalesce(format(': %s', log_message), ''),
+    format('%s %s', phase_name, phase_status) || coalesce(', issue ' || issue_number, '')
+    || coalesce(', run ' || adw_id, '') || coalesce(': ' || log_message, ''),
     2,
     id
 FROM task_logs

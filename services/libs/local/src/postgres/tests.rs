@@ -13,9 +13,10 @@ fn options(scratch: &Scratch) -> PostgresOptions {
     }
 }
 
-/// Runs one statement with psql, which comes with Debian's server package.
+/// Runs one statement with psql, which lies beside the server.
 fn psql(url: &str, statement: &str) -> Result<String, String> {
-    let output = Command::new("psql")
+    let psql = crate::find::postgres(None).unwrap().program("psql");
+    let output = Command::new(psql)
         .args(["--no-psqlrc", "--tuples-only", "--no-align", "--dbname", url, "--command", statement])
         .stdin(Stdio::null())
         .output()
