@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -72,8 +72,7 @@ impl Pipeline {
         };
         let outcome = tokio::time::timeout(START_WITHIN, ready).await;
         if let Err(error) = outcome.context("`hookstream up` was not ready in time").and_then(|done| done) {
-            let said = fs::read_to_string(data_dir.path().join("up.stderr")).unwrap_or_default();
-            return Err(error.context(format!("start a pipeline; it said:\n{said}")));
+            return Err(error.context(format!("start a pipeline; it said:\n{}", said(data_dir.path()))));
         }
         // Whatever else it prints is read away, so that it never blocks on a full pipe.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
@@ -102,7 +101,9 @@ impl Pipeline {
     pub async fn nats(&self, name: &str, role: &str) -> Result<Bus> {
         let url = self.value(name).to_owned();
         let settings = NatsSettings::read(&|name| (name == "NATS_URL").then(|| url.clone()), role)?;
-        Ok(Bus::connect(&settings).await?)
+        let bus = Bus::connect(&settings).await?;
+        bus.wait_connected(Duration::from_secs(10)).await?;
+        Ok(bus)
     }
 
     /// The processes of the pipeline whose executable has this file name, `up` itself aside.
@@ -117,8 +118,9 @@ impl Pipeline {
         victim.with_context(|| format!("no {executable} runs"))?.kill()
     }
 
-    /// Asks `up` to stop, and waits for it.
-    pub async fn stop(mut self) -> Result<(ExitStatus, TempDir)> {
+    /// Asks `up` to stop, and waits for it to end well: with exit code 0, and nothing left running. Gives its folder
+    /// back.
+    pub async fn stop(mut self) -> Result<TempDir> {
         let pid = self.up.id().context("`hookstream up` has ended by itself")?;
         let family = running_below(pid);
         ensure!(!family.is_empty(), "`hookstream up` runs nothing");
@@ -128,7 +130,12 @@ impl Pipeline {
             let gone = !Path::new("/proc").join(process.pid.to_string()).join("exe").exists();
             ensure!(gone, "{process:?} outlived `hookstream up`");
         }
-        Ok((status, self.data_dir))
+        ensure!(
+            status.success(),
+            "`hookstream up` ended with {status}; it said:\n{}",
+            said(self.data_dir.path())
+        );
+        Ok(self.data_dir)
     }
 
     /// Kills `up` itself with SIGKILL, then starts a new one over the same folder.
@@ -141,6 +148,11 @@ impl Pipeline {
     pub async fn start_again(data_dir: TempDir) -> Result<Self> {
         Self::start_in(data_dir, Start::default()).await
     }
+}
+
+/// What `up` wrote to standard error.
+fn said(data_dir: &Path) -> String {
+    fs::read_to_string(data_dir.join("up.stderr")).unwrap_or_default()
 }
 
 /// A binary of this workspace, in the folder that cargo built this test into.

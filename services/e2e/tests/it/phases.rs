@@ -78,5 +78,5 @@ async fn a_plan_runs_phase_by_phase_and_a_failure_blocks_what_depends_on_it() {
     let failed = signer.workflow_complete(&report(8, 1, "failed"));
     assert_eq!(sender.post(&failed).await.unwrap().status, StatusCode::ACCEPTED);
     wait_for_statuses(&database, 8, ["failed", "blocked", "blocked"]).await;
-    assert!(pipeline.stop().await.unwrap().0.success());
+    pipeline.stop().await.unwrap();
 }

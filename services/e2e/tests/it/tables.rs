@@ -37,7 +37,7 @@ pub(crate) async fn wait_for_checkpoints(pipeline: &Pipeline, projections: &[&st
         let last = match checkpoints(pipeline).await {
             Ok(found) => {
                 let behind = |name: &&str| !found.iter().any(|(p, at)| p == *name && *at >= wanted);
-                if !projections.iter().any(|name| behind(name)) {
+                if !projections.iter().any(behind) {
                     return;
                 }
                 format!("{found:?}")
