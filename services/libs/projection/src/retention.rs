@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn full_steps_follow_each_other_and_the_last_one_rests() {
-        let (start, hour) = (Instant::now(), Duration::from_secs(3600));
+        let (start, hour) = (Instant::now(), Duration::from_hours(1));
         let mut retention = Retention::new(hour, 100, start);
         assert!(retention.is_due(start));
         retention.stepped(100, start);

@@ -1,6 +1,9 @@
+use std::sync::Arc;
+
 use hookstream_store::migrations::{self, MigrationSet};
 use hookstream_store::{Kind, StoreError, migrate};
 use hookstream_test_support::{TestDatabase, run_test};
+use tokio::sync::Barrier;
 
 const PETS: MigrationSet = MigrationSet {
     name: "pets",
@@ -35,9 +38,13 @@ async fn processes_that_start_at_once_migrate_once() {
     run_test(async || {
         let database = TestDatabase::create().await;
         let mut starts = tokio::task::JoinSet::new();
+        let connected = Arc::new(Barrier::new(4));
         for _ in 0..4 {
-            let mut client = database.client().await;
-            starts.spawn(async move { migrate(&mut client, &[&PETS]).await });
+            let (mut client, connected) = (database.client().await, Arc::clone(&connected));
+            starts.spawn(async move {
+                connected.wait().await;
+                migrate(&mut client, &[&PETS]).await
+            });
         }
         let mut applied = 0;
         while let Some(started) = starts.join_next().await {
