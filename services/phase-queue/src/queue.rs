@@ -1,0 +1,256 @@
+//! The whole queue, or as much of it as a batch concerns: finds the plan of each step and keeps count of what changed.
+
+mod step;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hookstream_event::internal::{PhaseEnqueued, WorkflowCompleted};
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+
+use crate::phase::content_of;
+use crate::plan::{Kept, Place, Plan};
+use crate::{Phase, PlanKey, Refusal};
+pub use step::{Concerns, Step};
+
+/// When and where in the stream a step was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// Stream sequence of the event.
+    pub position: i64,
+    /// When the stream stored it, in whole microseconds.
+    pub at: OffsetDateTime,
+}
+
+/// What a legal step did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Phases or the pause are not as before.
+    Changed,
+    /// All is as before.
+    Unchanged(Unchanged),
+}
+
+/// Why a legal step changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unchanged {
+    /// It was so already.
+    #[error("already {0}")]
+    Already(&'static str),
+    /// A workflow has ended that the queue did not start.
+    #[error("no phase of the queue")]
+    NoPhase,
+    /// Somebody asks for a workflow on an issue whose first phase has not ended.
+    #[error("issue {parent_issue} has an unfinished phase 1 ({queue_id}) already")]
+    Unfinished {
+        /// The issue.
+        parent_issue: i64,
+        /// The phase.
+        queue_id: String,
+    },
+}
+
+/// Whether phases are announced.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pause {
+    /// Nothing is announced; everything else goes on.
+    pub paused: bool,
+    /// When that changed, if it did since the queue was loaded.
+    pub changed_at: Option<OffsetDateTime>,
+}
+
+/// Plans in memory. Starts from what the tables hold, takes steps, and says what has to be written back.
+#[derive(Debug, Clone, Default)]
+pub struct Queue {
+    plans: BTreeMap<PlanKey, Plan>,
+    places: BTreeMap<String, (PlanKey, Place)>,
+    /// Run and queue id of each phase that runs.
+    running: BTreeSet<(String, String)>,
+    pause: Pause,
+}
+
+/// A phase that has no row yet.
+#[derive(Debug, Clone, Copy)]
+pub struct NewPhase<'q> {
+    /// The phase.
+    pub phase: &'q Phase,
+    /// What it is to run.
+    pub phase_data: &'q Map<String, Value>,
+}
+
+impl Queue {
+    /// A queue as the tables have it; all phases of the plans that will be touched.
+    pub fn load(phases: impl IntoIterator<Item = Phase>, paused: bool) -> Self {
+        let mut queue = Self { pause: Pause { paused, changed_at: None }, ..Self::default() };
+        for phase in phases {
+            let key = PlanKey::of(phase.parent_issue, phase.queue_position);
+            let place = (phase.phase_number, phase.queue_position);
+            queue.places.insert(phase.queue_id.clone(), (key, place));
+            if phase.state.is_running() {
+                queue.running.insert((phase.adw_id.clone(), phase.queue_id.clone()));
+            }
+            queue.plans.entry(key).or_default().load(phase);
+        }
+        queue
+    }
+
+    /// Takes a step. A refused one changes nothing.
+    pub fn apply(&mut self, step: Step, now: Moment) -> Result<Effect, Refusal> {
+        match step {
+            Step::Enqueue(phase) => self.enqueue(vec![phase], false, now),
+            Step::EnqueuePlan(phases) => self.enqueue(phases, true, now),
+            Step::Command(phase) => self.command(phase, now),
+            Step::Start { queue_id, adw_id } => {
+                self.with_phase(&queue_id, |plan, place| plan.start(place, &adw_id, now))
+            }
+            Step::Report(report) => match self.find_reported(&report)? {
+                Some(queue_id) => self.with_phase(&queue_id, |plan, place| plan.report(place, &report, now)),
+                None => Ok(Effect::Unchanged(Unchanged::NoPhase)),
+            },
+            Step::Retry { queue_id } => self.with_phase(&queue_id, |plan, place| plan.retry(place, now)),
+            Step::Dequeue { queue_id } => {
+                let effect = self.with_phase(&queue_id, |plan, place| plan.dequeue(place, now))?;
+                self.places.remove(&queue_id);
+                Ok(effect)
+            }
+            Step::RequestExecution { queue_id } => {
+                self.with_phase(&queue_id, |plan, place| plan.request_execution(place, now))
+            }
+            Step::SetPaused(paused) => Ok(self.set_paused(paused, now)),
+        }
+    }
+
+    /// All phases, in order of plan, number and queue position.
+    pub fn phases(&self) -> impl Iterator<Item = &Phase> {
+        self.plans.values().flat_map(Plan::entries).map(|entry| &entry.phase)
+    }
+
+    /// Phases whose rows are older than they are.
+    pub fn changed(&self) -> impl Iterator<Item = &Phase> {
+        let entries = self.plans.values().flat_map(Plan::entries);
+        entries.filter(|entry| matches!(entry.kept, Kept::Changed)).map(|entry| &entry.phase)
+    }
+
+    /// Phases that have no row yet.
+    pub fn added(&self) -> impl Iterator<Item = NewPhase<'_>> {
+        self.plans.values().flat_map(Plan::entries).filter_map(|entry| match &entry.kept {
+            Kept::New(phase_data) => Some(NewPhase { phase: &entry.phase, phase_data }),
+            Kept::Same | Kept::Changed => None,
+        })
+    }
+
+    /// Queue ids of rows that are to go, before others are written: one may come back.
+    pub fn removed(&self) -> impl Iterator<Item = &str> {
+        self.plans.values().flat_map(Plan::removed)
+    }
+
+    /// Whether phases are announced.
+    pub fn pause(&self) -> Pause {
+        self.pause
+    }
+
+    fn enqueue(&mut self, phases: Vec<PhaseEnqueued>, is_plan: bool, now: Moment) -> Result<Effect, Refusal> {
+        let known = |phase: &PhaseEnqueued| {
+            self.find(&phase.queue_id).is_some_and(|known| known.content == content_of(phase))
+        };
+        if !phases.is_empty() && phases.iter().all(known) {
+            return Ok(Effect::Unchanged(Unchanged::Already("enqueued")));
+        }
+        if let Some(phase) = phases.iter().find(|phase| self.places.contains_key(&phase.queue_id)) {
+            return Err(Refusal::QueueIdReused { queue_id: phase.queue_id.clone() });
+        }
+        let Some(first) = phases.first() else { return Err(Refusal::EmptyPlan) };
+        let key = PlanKey::of(first.parent_issue, now.position);
+        let mut places = Vec::with_capacity(phases.len());
+        for phase in &phases {
+            places.push((phase.queue_id.clone(), (key, (phase.phase_number, now.position))));
+        }
+        // What has no issue is on its own: no later event can add to it.
+        let are_all = is_plan || matches!(key, PlanKey::Alone(_));
+        let effect = self.plans.entry(key).or_default().enqueue(phases, are_all, now)?;
+        self.places.extend(places);
+        Ok(effect)
+    }
+
+    /// Somebody asks for a workflow on an issue. To ask again while it runs is normal and no error.
+    fn command(&mut self, phase: PhaseEnqueued, now: Moment) -> Result<Effect, Refusal> {
+        if self.places.contains_key(&phase.queue_id) {
+            return Ok(Effect::Unchanged(Unchanged::Already("enqueued")));
+        }
+        let parent_issue = phase.parent_issue;
+        let current =
+            self.plans.get(&PlanKey::Issue(parent_issue)).and_then(|plan| plan.current(phase.phase_number));
+        if let Some(current) = current.filter(|current| !current.state.is_finished()) {
+            let queue_id = current.queue_id.clone();
+            return Ok(Effect::Unchanged(Unchanged::Unfinished { parent_issue, queue_id }));
+        }
+        self.enqueue(vec![phase], false, now)
+    }
+
+    /// The phase that a worker's report is about. `None` if it is about none: workflows also run outside of the queue.
+    ///
+    /// The most precise of what the report says counts alone; it never falls back on something vaguer, which could
+    /// end another phase than the one that ran.
+    fn find_reported(&self, report: &WorkflowCompleted) -> Result<Option<String>, Refusal> {
+        if let Some(queue_id) = &report.queue_id {
+            let Some(phase) = self.find(queue_id) else { return Ok(None) };
+            let agree = report.parent_issue.is_none_or(|issue| issue == phase.parent_issue)
+                && report.phase_number.is_none_or(|number| number == phase.phase_number);
+            return if agree { Ok(Some(queue_id.clone())) } else { Err(mismatch(phase)) };
+        }
+        // Issue 0 is none: its phases have nothing in common.
+        let issue = report.parent_issue.filter(|issue| *issue > 0);
+        if let (Some(issue), Some(number)) = (issue, report.phase_number) {
+            let plan = self.plans.get(&PlanKey::Issue(issue));
+            return Ok(plan.and_then(|plan| plan.current(number)).map(|phase| phase.queue_id.clone()));
+        }
+        let runs = self.running.range((report.adw_id.clone(), String::new())..);
+        let mut ids = runs.take_while(|(run, _)| *run == report.adw_id).map(|(_, queue_id)| queue_id);
+        match (ids.next(), ids.next()) {
+            (Some(_), Some(_)) => Err(Refusal::AmbiguousRun { adw_id: report.adw_id.clone() }),
+            (only, _) => Ok(only.cloned()),
+        }
+    }
+
+    fn set_paused(&mut self, paused: bool, now: Moment) -> Effect {
+        if self.pause.paused == paused {
+            return Effect::Unchanged(Unchanged::Already(if paused { "paused" } else { "resumed" }));
+        }
+        self.pause = Pause { paused, changed_at: Some(now.at) };
+        Effect::Changed
+    }
+
+    fn find(&self, queue_id: &str) -> Option<&Phase> {
+        let (key, place) = self.places.get(queue_id)?;
+        Some(self.plans.get(key)?.phase(*place))
+    }
+
+    /// Lets one phase take a step, and follows whether it runs.
+    fn with_phase(
+        &mut self,
+        queue_id: &str,
+        step: impl FnOnce(&mut Plan, Place) -> Result<Effect, Refusal>,
+    ) -> Result<Effect, Refusal> {
+        let unknown = || Refusal::UnknownPhase { queue_id: queue_id.to_owned() };
+        let (key, place) = *self.places.get(queue_id).ok_or_else(unknown)?;
+        let plan = self.plans.get_mut(&key).ok_or_else(unknown)?;
+        let run_before = plan.phase(place).adw_id.clone();
+        let effect = step(plan, place)?;
+        let run_after =
+            plan.get(place).filter(|phase| phase.state.is_running()).map(|phase| phase.adw_id.clone());
+        self.running.remove(&(run_before, queue_id.to_owned()));
+        self.running.extend(run_after.map(|run| (run, queue_id.to_owned())));
+        Ok(effect)
+    }
+}
+
+fn mismatch(phase: &Phase) -> Refusal {
+    Refusal::PhaseMismatch {
+        queue_id: phase.queue_id.clone(),
+        parent_issue: phase.parent_issue,
+        phase_number: phase.phase_number,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,280 @@
+//! What holds of every history.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hookstream_event::internal::WorkflowStatus;
+use proptest::prelude::*;
+use proptest::sample::{Index, subsequence};
+
+use super::fixtures::{moment, named_phase, report};
+use crate::{Concerns, Effect, Moment, Outcome, Phase, PlanKey, Queue, State, Step};
+
+type History = Vec<(Step, Moment)>;
+
+/// One of two phases that a history may have under a number: the second one comes after the first has finished.
+fn queue_id(issue: i64, number: i32, again: bool) -> String {
+    format!("{issue}-{number}{}", if again { "-again" } else { "" })
+}
+
+fn enqueued(issue: i64, number: i32) -> impl Strategy<Value = hookstream_event::internal::PhaseEnqueued> {
+    let earlier: Vec<i32> = (1..number).collect();
+    let most = earlier.len();
+    (subsequence(earlier, 0..=most), prop::bool::weighted(0.2)).prop_map(move |(depends_on, again)| {
+        named_phase(&queue_id(issue, number, again), issue, number, &depends_on)
+    })
+}
+
+fn plan(issue: i64) -> impl Strategy<Value = Step> {
+    (1..=5_i32).prop_flat_map(move |length| {
+        let phases: Vec<_> = (1..=length).map(|number| enqueued(issue, number).boxed()).collect();
+        phases.prop_map(Step::EnqueuePlan)
+    })
+}
+
+/// A step on one issue's plan; issue 0 is none.
+fn step(issue: i64) -> impl Strategy<Value = Step> {
+    let id = (1..=5_i32, prop::bool::weighted(0.2));
+    let id = id.prop_map(move |(number, again)| (number, queue_id(issue, number, again)));
+    let status = prop_oneof![3 => Just(WorkflowStatus::Completed), 1 => Just(WorkflowStatus::Failed)];
+    let run = prop::sample::select(vec!["run-a", "run-b"]);
+    let reported = (id.clone(), status, run.clone(), prop::bool::weighted(0.8), 0..3_u8);
+    prop_oneof![
+        2 => plan(issue),
+        4 => (1..=5_i32).prop_flat_map(move |number| enqueued(issue, number)).prop_map(Step::Enqueue),
+        1 => enqueued(issue, 1).prop_map(Step::Command),
+        4 => (id.clone(), run).prop_map(|((_, queue_id), run)| Step::Start { queue_id, adw_id: run.to_owned() }),
+        10 => reported.prop_map(move |((number, queue_id), status, run, trigger_next, precision)| {
+            let mut report = report(issue, number, status);
+            report.adw_id = run.to_owned();
+            report.trigger_next = trigger_next;
+            report.queue_id = (precision == 0).then_some(queue_id);
+            report.phase_number = (precision <= 1).then_some(number);
+            Step::Report(report)
+        }),
+        2 => id.clone().prop_map(|(_, queue_id)| Step::Retry { queue_id }),
+        1 => id.clone().prop_map(|(_, queue_id)| Step::Dequeue { queue_id }),
+        1 => id.prop_map(|(_, queue_id)| Step::RequestExecution { queue_id }),
+        1 => any::<bool>().prop_map(Step::SetPaused),
+    ]
+}
+
+fn at_moments(steps: Vec<Step>) -> History {
+    steps.into_iter().zip((1..).map(moment)).collect()
+}
+
+fn history() -> impl Strategy<Value = History> {
+    let steps = prop_oneof![1 => step(0).boxed(), 6 => step(7).boxed(), 3 => step(8).boxed()];
+    prop::collection::vec(steps, 0..60).prop_map(at_moments)
+}
+
+fn fold(history: &[(Step, Moment)]) -> Queue {
+    let mut queue = Queue::default();
+    for (step, moment) in history {
+        // Refused steps are part of every history.
+        let _ = queue.apply(step.clone(), *moment);
+    }
+    queue
+}
+
+fn phases(queue: &Queue) -> Vec<Phase> {
+    queue.phases().cloned().collect()
+}
+
+fn key(phase: &Phase) -> PlanKey {
+    PlanKey::of(phase.parent_issue, phase.queue_position)
+}
+
+fn has_completed(phase: &Phase) -> bool {
+    matches!(phase.state, State::Finished { outcome: Outcome::Completed, .. })
+}
+
+/// The newest phase of a number in the plan of `phase`.
+fn current<'p>(all: &'p [Phase], phase: &Phase, number: i32) -> Option<&'p Phase> {
+    let same = |other: &&Phase| key(other) == key(phase) && other.phase_number == number;
+    all.iter().filter(same).max_by_key(|other| other.queue_position)
+}
+
+/// Whether a failed phase is reached from one that waits, through others that wait.
+fn is_in_vain(all: &[Phase], phase: &Phase) -> bool {
+    phase.depends_on.iter().filter_map(|number| current(all, phase, *number)).any(|dependency| {
+        match &dependency.state {
+            State::Finished { outcome, .. } => matches!(outcome, Outcome::Failed { .. }),
+            state => state.is_waiting() && is_in_vain(all, dependency),
+        }
+    })
+}
+
+/// A table that is written as the projection writes its own: from what the queue says has changed.
+#[derive(Default)]
+struct Table {
+    rows: BTreeMap<String, Phase>,
+    paused: bool,
+}
+
+impl Table {
+    /// Applies a batch to what it concerns, as the projection does.
+    fn apply(&mut self, batch: &[(Step, Moment)]) {
+        let mut concerns = Concerns::default();
+        for (step, _) in batch {
+            concerns.include(step);
+        }
+        let paused = concerns.pause && self.paused;
+        let mut queue = Queue::load(self.concerned(&concerns), paused);
+        for (step, moment) in batch {
+            let _ = queue.apply(step.clone(), *moment);
+        }
+        for queue_id in queue.removed() {
+            assert!(self.rows.remove(queue_id).is_some(), "{queue_id} had a row");
+        }
+        for phase in queue.changed() {
+            assert!(self.rows.insert(phase.queue_id.clone(), phase.clone()).is_some(), "{phase:?} had a row");
+        }
+        for added in queue.added() {
+            let phase = added.phase.clone();
+            assert!(self.rows.insert(phase.queue_id.clone(), phase).is_none(), "{added:?} had no row");
+        }
+        if queue.pause().changed_at.is_some() {
+            self.paused = queue.pause().paused;
+        }
+    }
+
+    fn concerned(&self, concerns: &Concerns) -> Vec<Phase> {
+        let mut keys: BTreeSet<PlanKey> =
+            concerns.issues.iter().map(|issue| PlanKey::Issue(*issue)).collect();
+        let named = |phase: &&Phase| {
+            concerns.queue_ids.contains(&phase.queue_id)
+                || (phase.state.is_running() && concerns.runs.contains(&phase.adw_id))
+        };
+        keys.extend(self.rows.values().filter(named).map(key));
+        self.rows.values().filter(|phase| keys.contains(&key(phase))).cloned().collect()
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_phase_is_ready_or_running_before_its_dependencies_completed(history in history()) {
+        let mut queue = Queue::default();
+        let mut completed: BTreeSet<(PlanKey, i32)> = BTreeSet::new();
+        for (step, moment) in history {
+            let _ = queue.apply(step, moment);
+            completed.extend(queue.phases().filter(|p| has_completed(p)).map(|p| (key(p), p.phase_number)));
+            for phase in queue.phases().filter(|phase| !phase.state.is_waiting()) {
+                for dependency in &phase.depends_on {
+                    prop_assert!(completed.contains(&(key(phase), *dependency)), "{phase:?} in {queue:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_phase_that_waits_is_blocked_if_and_only_if_something_it_depends_on_failed(history in history()) {
+        let all = phases(&fold(&history));
+        for phase in all.iter().filter(|phase| phase.state.is_waiting()) {
+            let is_blocked = matches!(phase.state, State::Blocked { .. });
+            prop_assert_eq!(is_blocked, is_in_vain(&all, phase), "{:?} in {:?}", phase, &all);
+        }
+    }
+
+    #[test]
+    fn a_phase_that_could_run_is_not_left_waiting(history in history()) {
+        let all = phases(&fold(&history));
+        for phase in all.iter().filter(|phase| phase.state.is_waiting()) {
+            let met = |number: &i32| current(&all, phase, *number).is_some_and(has_completed);
+            prop_assert!(!phase.depends_on.iter().all(met), "{:?} in {:?}", phase, &all);
+        }
+    }
+
+    #[test]
+    fn a_plan_has_at_most_one_unfinished_phase_of_a_number(history in history()) {
+        let queue = fold(&history);
+        let unfinished: Vec<_> =
+            queue.phases().filter(|p| !p.state.is_finished()).map(|p| (key(p), p.phase_number)).collect();
+        let distinct: BTreeSet<_> = unfinished.iter().collect();
+        prop_assert_eq!(distinct.len(), unfinished.len());
+    }
+
+    #[test]
+    fn a_history_and_the_same_with_each_event_doubled_give_the_same_queue(history in history()) {
+        let doubled: History = history.iter().flat_map(|event| [event.clone(), event.clone()]).collect();
+        let (once, twice) = (fold(&history), fold(&doubled));
+        prop_assert_eq!(phases(&once), phases(&twice));
+        prop_assert_eq!(once.pause(), twice.pause());
+    }
+
+    #[test]
+    fn only_a_step_with_an_effect_changes_anything(history in history()) {
+        let mut queue = Queue::default();
+        for (step, moment) in history {
+            let (before, pause) = (phases(&queue), queue.pause());
+            if queue.apply(step, moment) != Ok(Effect::Changed) {
+                prop_assert_eq!(before, phases(&queue));
+                prop_assert_eq!(pause, queue.pause());
+            }
+        }
+    }
+
+    #[test]
+    fn events_of_different_plans_may_come_in_any_order(
+        steps in prop::collection::vec(prop_oneof![step(7).boxed(), step(8).boxed()], 0..60),
+        swaps in prop::collection::vec(any::<Index>(), 0..60),
+    ) {
+        // Reports of a run alone may be about either plan, and the pause is about all.
+        let issue = |step: &Step| match step {
+            Step::Enqueue(phase) | Step::Command(phase) => Some(phase.parent_issue),
+            Step::EnqueuePlan(phases) => Some(phases[0].parent_issue),
+            Step::Start { queue_id, .. }
+            | Step::Retry { queue_id }
+            | Step::Dequeue { queue_id }
+            | Step::RequestExecution { queue_id } => queue_id.split('-').next()?.parse().ok(),
+            Step::Report(report) => report.phase_number.and(report.parent_issue),
+            Step::SetPaused(_) => None,
+        };
+        let steps: Vec<Step> = steps.into_iter().filter(|step| issue(step).is_some()).collect();
+        let history = at_moments(steps);
+        let mut swapped = history.clone();
+        for at in swaps.iter().filter(|_| history.len() > 1).map(|swap| swap.index(history.len() - 1)) {
+            if issue(&swapped[at].0) != issue(&swapped[at + 1].0) {
+                swapped.swap(at, at + 1);
+            }
+        }
+        prop_assert_eq!(phases(&fold(&history)), phases(&fold(&swapped)));
+    }
+
+    #[test]
+    fn phases_may_be_enqueued_in_any_order(
+        plan in plan(7),
+        order in Just((0..5).collect::<Vec<usize>>()).prop_shuffle(),
+        rest in prop::collection::vec(step(7), 0..20),
+    ) {
+        let Step::EnqueuePlan(phases) = plan else { unreachable!() };
+        let history_in = |order: &[usize]| {
+            let enqueued = order.iter().filter_map(|at| phases.get(*at)).cloned().map(Step::Enqueue);
+            at_moments(enqueued.chain(rest.clone()).collect())
+        };
+        let states = |history: &[(Step, Moment)]| -> BTreeMap<String, (&str, Option<String>)> {
+            let queue = fold(history);
+            let state = |p: &Phase| (p.queue_id.clone(), (p.state.as_str(), p.error_message().map(str::to_owned)));
+            queue.phases().map(state).collect()
+        };
+        prop_assert_eq!(states(&history_in(&[0, 1, 2, 3, 4])), states(&history_in(&order)));
+    }
+
+    #[test]
+    fn it_does_not_matter_how_a_history_is_cut_into_batches(
+        history in history(),
+        cuts in prop::collection::vec(1..10_usize, 60),
+    ) {
+        let mut table = Table::default();
+        let mut rest = &history[..];
+        for cut in cuts {
+            let (batch, later) = rest.split_at(cut.min(rest.len()));
+            table.apply(batch);
+            rest = later;
+        }
+        let whole = fold(&history);
+        let mut rows: Vec<Phase> = table.rows.into_values().collect();
+        rows.sort_by_key(|phase| (key(phase), phase.phase_number, phase.queue_position));
+        prop_assert_eq!(rows, phases(&whole));
+        prop_assert_eq!(table.paused, whole.pause().paused);
+    }
+}
