@@ -1,1 +1,43 @@
 //! Projects workflow events into the phase queue.
+//!
+//! [`Queue`] is the state machine: pure, no I/O, no clock. Everything else here feeds it. A batch of events becomes
+//! [`Step`]s; one query loads the plans that they touch, the queue takes the steps in memory, and what changed goes back
+//! with one statement per kind of change.
+//!
+//! **Invariant:** no phase is ready or running before what it depends on has completed.
+//!
+//! **Invariant:** an event that is not legal as things stand changes nothing, and is kept with the reason
+//! ([`Refusal`]).
+//!
+//! # The rules
+//!
+//! - A phase depends on the numbers it lists and on nothing else; without a list it is ready at once. A lone
+//!   `phase.enqueued` may depend on a phase that comes later. What a `plan.enqueued` depends on must be in it or in the
+//!   queue, else it is refused whole.
+//! - A failure blocks everything that depends on it, directly or not; `phase.retried` undoes that. Only what failed can
+//!   be retried, not what it blocks.
+//! - A worker may report the end of a phase without having reported its beginning. Once it has, only that run may end
+//!   it. A report that was given before, and one about no phase of the queue, change nothing and are no fault.
+//! - A report is about the phase of its `queue_id`; without one, about that of its `parent_issue` and `phase_number`;
+//!   without these, about the one that its `adw_id` is running.
+//! - What becomes ready by a report with `trigger_next` false is held until its execution is requested.
+//! - A number may be enqueued again once its phase has finished. What waits for that number then waits for the new
+//!   phase, and the old one cannot be retried any more.
+//! - Issue 0 is none. Its phases are a plan only if one `plan.enqueued` brought them, and are reported by `queue_id` or
+//!   `adw_id`.
+//! - A workflow command in an issue that is opened, or in a comment on one, enqueues phase 1 of that issue; while the
+//!   issue has an unfinished phase 1, it does nothing. Each issue and comment enqueues once.
+//! - Pausing is noted and stops nothing here.
+
+mod github;
+mod intake;
+mod phase;
+mod plan;
+mod projection;
+mod queue;
+mod rows;
+
+pub use phase::{Outcome, Phase, REASON_BYTES_MAX, State};
+pub use plan::{PlanKey, Refusal};
+pub use projection::{BOT_MARKER, MIGRATIONS, PhaseQueue};
+pub use queue::{Concerns, Effect, Moment, NewPhase, Pause, Queue, Step, Unchanged};

@@ -1,2 +1,16 @@
-//! Stub.
-fn main() {}
+//! The process hookstream-phase-queue: see the library.
+
+use std::convert::Infallible;
+use std::process::ExitCode;
+
+use hookstream_phase_queue::PhaseQueue;
+use hookstream_runtime::ProcessInfo;
+
+fn main() -> ExitCode {
+    let info = ProcessInfo {
+        name: "hookstream-phase-queue",
+        about: "Projects workflow events into the phase queue",
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    hookstream_projection::main(&info, |settings| Ok::<_, Infallible>(PhaseQueue::from_settings(settings)))
+}

@@ -1,0 +1,75 @@
+-- The phases of all plans, and what applies to the queue as a whole. Written by the projection phase_queue alone.
+
+CREATE TABLE phase_queue (
+    queue_id text PRIMARY KEY CHECK (octet_length(queue_id) BETWEEN 1 AND 256),
+    parent_issue bigint NOT NULL CHECK (parent_issue >= 0),
+    phase_number integer NOT NULL CHECK (phase_number BETWEEN 1 AND 20),
+    issue_number bigint CHECK (issue_number >= 0),
+    status text NOT NULL CHECK (status IN ('queued', 'ready', 'running', 'completed', 'blocked', 'failed')),
+    held boolean NOT NULL DEFAULT false,
+    depends_on_phases integer[] NOT NULL,
+    phase_data jsonb NOT NULL CHECK (jsonb_typeof(phase_data) = 'object'),
+    priority integer NOT NULL CHECK (priority BETWEEN 10 AND 90),
+    queue_position bigint NOT NULL CHECK (queue_position >= 1),
+    adw_id text NOT NULL CHECK (octet_length(adw_id) BETWEEN 1 AND 256),
+    error_message text,
+    content_sha256 bytea NOT NULL CHECK (octet_length(content_sha256) = 32),
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    ready_at timestamptz,
+    started_at timestamptz,
+    finished_at timestamptz,
+    CONSTRAINT dependencies_come_before CHECK (phase_number > ALL (depends_on_phases) AND 0 < ALL (depends_on_phases)),
+    CONSTRAINT only_ready_is_held CHECK (NOT held OR status = 'ready'),
+    CONSTRAINT trouble_has_a_message CHECK ((error_message IS NOT NULL) = (status IN ('blocked', 'failed'))),
+    CONSTRAINT waiting_was_never_ready CHECK ((ready_at IS NULL) = (status IN ('queued', 'blocked'))),
+    CONSTRAINT running_has_started CHECK (
+        CASE status
+            WHEN 'running' THEN started_at IS NOT NULL
+            WHEN 'completed' THEN true
+            WHEN 'failed' THEN true
+            ELSE started_at IS NULL
+        END
+    ),
+    CONSTRAINT finished_has_an_end CHECK ((finished_at IS NOT NULL) = (status IN ('completed', 'failed')))
+);
+
+-- A number may come again in a plan, but only after its phase has finished. Without an issue there is no plan.
+CREATE UNIQUE INDEX phase_queue_unfinished ON phase_queue (parent_issue, phase_number)
+WHERE parent_issue > 0 AND status NOT IN ('completed', 'failed');
+-- The phases of an issue; of issue 0, those that one event enqueued.
+CREATE INDEX phase_queue_plan ON phase_queue (parent_issue, queue_position, phase_number);
+-- What may be announced, the next one first.
+CREATE INDEX phase_queue_next ON phase_queue (priority, queue_position, phase_number)
+WHERE status = 'ready' AND NOT held;
+-- The phase that a run runs.
+CREATE INDEX phase_queue_run ON phase_queue (adw_id) WHERE status = 'running';
+-- Listing, with and without a status.
+CREATE INDEX phase_queue_position ON phase_queue (queue_position, phase_number);
+CREATE INDEX phase_queue_status ON phase_queue (status, queue_position, phase_number);
+
+COMMENT ON TABLE phase_queue IS 'Phases of workflows: what each does, and what it waits for';
+COMMENT ON COLUMN phase_queue.parent_issue IS 'The issue whose plan it belongs to; 0 for none';
+COMMENT ON COLUMN phase_queue.issue_number IS 'The issue of the phase itself';
+COMMENT ON COLUMN phase_queue.held IS 'Ready, but not announced before its execution is requested';
+COMMENT ON COLUMN phase_queue.depends_on_phases IS 'Numbers of phases of the same plan that must complete first';
+COMMENT ON COLUMN phase_queue.priority IS '10 (first) to 90 (last)';
+COMMENT ON COLUMN phase_queue.queue_position IS 'Stream sequence of the event that enqueued it';
+COMMENT ON COLUMN phase_queue.adw_id IS 'The run: as enqueued, until a worker says otherwise';
+COMMENT ON COLUMN phase_queue.error_message IS 'Why it failed, or which phase blocks it and why';
+COMMENT ON COLUMN phase_queue.content_sha256 IS 'Digest of all it was enqueued with, to notice a queue id used twice';
+COMMENT ON COLUMN phase_queue.created_at IS 'This and all other times: when the stream stored the event that did it';
+
+CREATE TABLE queue_config (
+    config_key text PRIMARY KEY,
+    config_value text NOT NULL,
+    updated_at timestamptz NOT NULL,
+    CONSTRAINT paused_is_a_boolean CHECK (config_key <> 'queue_paused' OR config_value IN ('true', 'false')),
+    CONSTRAINT concurrency_is_a_count CHECK (config_key <> 'max_concurrent' OR config_value ~ '^[1-9][0-9]{0,4}$')
+);
+
+INSERT INTO queue_config (config_key, config_value, updated_at)
+VALUES ('queue_paused', 'false', 'epoch'), ('max_concurrent', '3', 'epoch');
+
+COMMENT ON TABLE queue_config IS 'What applies to the queue as a whole';
+COMMENT ON COLUMN queue_config.updated_at IS 'When the stream stored the event that set it; 1970 for a default';

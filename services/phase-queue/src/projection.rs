@@ -1,0 +1,107 @@
+use hookstream_projection::{Applied, ApplyError, ClaimedEvent, Projection, Refused};
+use hookstream_runtime::Settings;
+use hookstream_store::{MigrationSet, Transaction};
+
+use crate::intake::{self, Intake};
+use crate::{Concerns, Effect, Moment, Step, Unchanged, rows};
+
+/// Name of the setting that holds the bot marker.
+pub const BOT_MARKER: &str = "HOOKSTREAM_BOT_MARKER";
+
+/// The tables of the phase queue.
+pub const MIGRATIONS: MigrationSet = MigrationSet {
+    name: "phase_queue",
+    migrations: &[(
+        "0001_phase_queue",
+        include_str!("../../../schemas/postgres/phase_queue/0001_phase_queue.sql"),
+    )],
+};
+
+/// The projection: which phase of which plan may run.
+#[derive(Debug, Clone, Default)]
+pub struct PhaseQueue {
+    /// A text that our own workflows put into what they write on GitHub; none if it is empty.
+    bot_marker: Option<String>,
+}
+
+impl PhaseQueue {
+    /// A projection that passes over issues and comments that hold `bot_marker`.
+    pub fn new(bot_marker: Option<String>) -> Self {
+        Self { bot_marker: bot_marker.filter(|marker| !marker.is_empty()) }
+    }
+
+    /// The same, with the marker of the settings.
+    pub fn from_settings(settings: &Settings) -> Self {
+        Self::new(settings.get(BOT_MARKER))
+    }
+
+    /// Reads each event; what cannot be read is refused.
+    fn read(&self, batch: &[ClaimedEvent]) -> (Vec<Taken>, Vec<Refused>) {
+        let (mut steps, mut refused) = (Vec::with_capacity(batch.len()), Vec::new());
+        for ClaimedEvent { event, .. } in batch {
+            let stream_sequence = event.stream_sequence;
+            match intake::read(event, self.bot_marker.as_deref()) {
+                Intake::Step(step) => {
+                    // Sequences count from 1 and end far below 2^63.
+                    let position = i64::try_from(stream_sequence).unwrap_or(i64::MAX);
+                    let event_id = event.envelope.id.to_string();
+                    steps.push(Taken {
+                        step,
+                        moment: Moment { position, at: event.recorded_at },
+                        stream_sequence,
+                        event_id,
+                    });
+                }
+                Intake::Irrelevant => {}
+                Intake::Unreadable(invalid) => {
+                    let (reason, error) = (invalid.code(), invalid.to_string());
+                    refused.push(Refused { stream_sequence, reason, error });
+                }
+            }
+        }
+        (steps, refused)
+    }
+}
+
+/// A step, and the event that it comes from.
+struct Taken {
+    step: Step,
+    moment: Moment,
+    stream_sequence: u64,
+    event_id: String,
+}
+
+impl Projection for PhaseQueue {
+    const NAME: &'static str = "phase_queue";
+    const MIGRATIONS: &'static MigrationSet = &MIGRATIONS;
+
+    async fn apply(&self, tx: &Transaction<'_>, batch: &[ClaimedEvent]) -> Result<Applied, ApplyError> {
+        let (steps, mut refused) = self.read(batch);
+        let mut concerns = Concerns::default();
+        for taken in &steps {
+            concerns.include(&taken.step);
+        }
+        let mut queue = rows::load(tx, &concerns).await?;
+        for Taken { step, moment, stream_sequence, event_id } in steps {
+            match queue.apply(step, moment) {
+                Ok(Effect::Changed) => {}
+                Ok(Effect::Unchanged(why)) => log_unchanged(&event_id, stream_sequence, &why),
+                Err(refusal) => {
+                    let (reason, error) = (refusal.code(), refusal.to_string());
+                    refused.push(Refused { stream_sequence, reason, error });
+                }
+            }
+        }
+        rows::write(tx, &queue).await?;
+        Ok(Applied { refused })
+    }
+}
+
+fn log_unchanged(event_id: &str, stream_sequence: u64, why: &Unchanged) {
+    if matches!(why, Unchanged::Unfinished { .. }) {
+        // Somebody may wait for what they asked for on GitHub.
+        tracing::info!(event.id = event_id, stream_sequence, "event {event_id} enqueues nothing: {why}");
+    } else {
+        tracing::debug!(event.id = event_id, stream_sequence, "event {event_id} changes nothing: {why}");
+    }
+}

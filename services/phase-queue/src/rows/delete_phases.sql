@@ -1,0 +1,1 @@
+DELETE FROM phase_queue WHERE queue_id = ANY ($1)

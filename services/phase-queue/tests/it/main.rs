@@ -1,0 +1,7 @@
+//! The phase queue on a real Postgres and, behind the runner, a real nats-server.
+
+mod github;
+mod plans;
+mod queries;
+mod runner;
+mod support;

@@ -1,0 +1,177 @@
+//! From the stream to the tables, and once more into empty ones.
+
+use std::time::Duration;
+
+use hookstream_bus::Publisher;
+use hookstream_phase_queue::PhaseQueue;
+use hookstream_projection::{Context, Projection as _, RunError, RunnerSettings, run};
+use hookstream_runtime::{Health, Metrics, ProcessInfo};
+use hookstream_store::Client;
+use hookstream_test_support::{SampleEvent, TestDatabase, TestNats, eventually, run_test};
+use serde_json::json;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{
+    Queue, chain, command, commented, completed, diamond, dump, enqueued, failed, internal, pause,
+    projection, started, states,
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The projection at work.
+struct Running {
+    shutdown: CancellationToken,
+    task: JoinHandle<Result<(), RunError>>,
+}
+
+impl Running {
+    fn start(nats: &TestNats, database: &TestDatabase) -> Self {
+        let process = ProcessInfo { name: "test", about: "", version: "0" };
+        let context = Context {
+            nats: nats.settings(PhaseQueue::NAME),
+            postgres: database.settings(),
+            runner: RunnerSettings::default(),
+            health: Health::new(),
+            metrics: Metrics::new(&process),
+        };
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(run(projection(), context, shutdown.clone()));
+        Self { shutdown, task }
+    }
+
+    async fn stop(self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        Ok(self.task.await??)
+    }
+}
+
+async fn publisher(nats: &TestNats) -> Publisher {
+    nats.connect("gateway").await.publisher(Duration::from_secs(10))
+}
+
+/// Appends events; returns the last one's stream sequence.
+async fn publish(publisher: &Publisher, events: impl IntoIterator<Item = SampleEvent>) -> i64 {
+    let mut last = 0;
+    for event in events {
+        last = event.publish(publisher).await.sequence;
+    }
+    i64::try_from(last).expect("a sequence")
+}
+
+async fn wait_for_checkpoint(client: &Client, sequence: i64) {
+    let sql = "SELECT sequence FROM projection_checkpoints WHERE projection = 'phase_queue'";
+    eventually("the checkpoint", PATIENCE, async || {
+        let row = client.query_opt(sql, &[]).await.map_err(|error| error.to_string())?;
+        let found = row.map_or(0, |row| row.get(0));
+        if found >= sequence { Ok(()) } else { Err(format!("at {found} of {sequence}")) }
+    })
+    .await;
+}
+
+async fn dead_letters(client: &Client) -> anyhow::Result<Vec<(i64, String)>> {
+    let sql = "SELECT stream_sequence, reason FROM dead_letters WHERE projection = 'phase_queue' ORDER BY 1";
+    client.query(sql, &[]).await?.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+#[tokio::test]
+async fn the_rows_follow_the_stream_and_a_replay_gives_the_same_bytes() {
+    run_test(async || {
+        let nats = TestNats::start().await;
+        let queue = Queue::create().await;
+        let publisher = publisher(&nats).await;
+        let mut history =
+            vec![chain(7, 3), diamond(8), commented("d-1", 42, 901, "adw_plan_iso"), completed(7, 1)];
+        history.extend([started(7, 2), failed(7, 2, "no"), completed(8, 1), pause("queue.paused")]);
+        history.extend([command("phase.retried", 7, 2), started(7, 2), completed(8, 3), enqueued(0, 1, &[])]);
+        history.extend([commented("d-2", 42, 902, "adw_build_iso"), command("phase.dequeued", 8, 4)]);
+
+        let running = Running::start(&nats, &queue.database);
+        let last = publish(&publisher, history).await;
+        wait_for_checkpoint(&queue.client, last).await;
+        assert_eq!(queue.states(7).await?, "completed running queued");
+        assert_eq!(queue.states(8).await?, "completed ready completed");
+        assert_eq!(queue.states(42).await?, "ready");
+        assert_eq!(dead_letters(&queue.client).await?, []);
+        let first = dump(&queue.client).await?;
+        running.stop().await?;
+
+        let empty = Queue::create().await;
+        let running = Running::start(&nats, &empty.database);
+        wait_for_checkpoint(&empty.client, last).await;
+        assert_eq!(dump(&empty.client).await?, first);
+        running.stop().await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn poison_ends_as_dead_letters_and_the_queue_goes_on() {
+    run_test(async || {
+        let nats = TestNats::start().await;
+        let queue = Queue::create().await;
+        let publisher = publisher(&nats).await;
+        let with_payload = |mut event: SampleEvent, payload: &[u8]| {
+            event.payload = payload.to_vec();
+            event
+        };
+        let deep = "{\"a\":".repeat(100_000);
+        let phase_with = |data: &str| {
+            let body = format!(
+                r#"{{"type":"phase.enqueued","queue_id":"q","parent_issue":1,"phase_number":1,"phase_data":{data}}}"#
+            );
+            with_payload(enqueued(1, 1, &[]), body.as_bytes())
+        };
+        let poison = [
+            (with_payload(enqueued(1, 1, &[]), b""), "invalid_body"),
+            (with_payload(enqueued(1, 1, &[]), b"\xff\xfe"), "invalid_body"),
+            (with_payload(completed(1, 1), b"null"), "invalid_body"),
+            (with_payload(started(1, 1), deep.as_bytes()), "invalid_body"),
+            (with_payload(commented("d-1", 1, 1, "adw_plan_iso"), b"[]"), "invalid_body"),
+            (with_payload(commented("d-2", 1, 1, "adw_plan_iso"), deep.as_bytes()), "invalid_body"),
+            (phase_with("{}"), "invalid_event"),
+            (phase_with(r#"{"workflow_type":"x","adw_id":"a","n":1e400}"#), "invalid_event"),
+            (phase_with(r#"{"workflow_type":"x","adw_id":"a","t":"\ud800"}"#), "invalid_event"),
+            (phase_with(r#"{"workflow_type":"x","adw_id":"a\u0000"}"#), "invalid_event"),
+            (completed(7, 2), "not_ready"),
+            (command("phase.retried", 1, 1), "unknown_phase"),
+        ];
+        publish(&publisher, [chain(7, 2)]).await;
+        let mut expected = Vec::new();
+        for (event, reason) in poison {
+            expected.push((publish(&publisher, [event]).await, reason.to_owned()));
+        }
+        // This is no poison: Postgres gets it without the zero.
+        let zero = json!({"type": "phase.enqueued", "queue_id": "zero", "parent_issue": 5, "phase_number": 1,
+                          "phase_data": {"workflow_type": "x", "adw_id": "a", "a\u{0}b": "\u{0}"}});
+        let last = publish(&publisher, [internal(&zero), completed(7, 1)]).await;
+
+        let running = Running::start(&nats, &queue.database);
+        wait_for_checkpoint(&queue.client, last).await;
+        assert_eq!(queue.states(7).await?, "completed ready");
+        assert_eq!(queue.states(5).await?, "ready");
+        assert_eq!(states(&queue.client, 1).await?, "");
+        assert_eq!(dead_letters(&queue.client).await?, expected);
+        running.stop().await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_report_of_an_old_workflow_without_a_type_is_understood() {
+    run_test(async || {
+        let nats = TestNats::start().await;
+        let queue = Queue::create().await;
+        let publisher = publisher(&nats).await;
+        let mut report = completed(7, 1);
+        let mut body: serde_json::Value = serde_json::from_slice(&report.payload)?;
+        body.as_object_mut().expect("an object").remove("type");
+        report.payload = body.to_string().into_bytes();
+        let last = publish(&publisher, [chain(7, 2), report]).await;
+        let running = Running::start(&nats, &queue.database);
+        wait_for_checkpoint(&queue.client, last).await;
+        assert_eq!(queue.states(7).await?, "completed ready");
+        running.stop().await
+    })
+    .await;
+}

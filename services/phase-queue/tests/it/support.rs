@@ -1,0 +1,182 @@
+use std::time::Duration;
+
+use hookstream_event::RecordedEvent;
+use hookstream_phase_queue::{MIGRATIONS, PhaseQueue};
+use hookstream_projection::{Claim, ClaimedEvent, Projection as _};
+use hookstream_store::{Client, Connection};
+use hookstream_test_support::{SampleEvent, TestDatabase};
+use serde_json::{Value, json};
+
+/// What our own workflows write on GitHub holds this.
+pub(crate) const MARKER: &str = "[our-bot]";
+
+/// The projection under test.
+pub(crate) fn projection() -> PhaseQueue {
+    PhaseQueue::new(Some(MARKER.to_owned()))
+}
+
+/// The queue on a database of its own.
+pub(crate) struct Queue {
+    pub(crate) client: Connection,
+    pub(crate) database: TestDatabase,
+    sequence: u64,
+}
+
+impl Queue {
+    pub(crate) async fn create() -> Self {
+        let database = TestDatabase::create().await;
+        database.migrate(&[&MIGRATIONS]).await;
+        Self { client: database.client().await, database, sequence: 0 }
+    }
+
+    /// Applies samples as one batch, as the runner does; returns the codes of those that were refused.
+    pub(crate) async fn apply(
+        &mut self,
+        samples: impl IntoIterator<Item = SampleEvent>,
+    ) -> anyhow::Result<Vec<&'static str>> {
+        let batch: Vec<_> = samples.into_iter().map(|sample| self.record(&sample)).collect();
+        let tx = self.client.transaction().await?;
+        let applied = projection().apply(&tx, &batch).await?;
+        tx.commit().await?;
+        Ok(applied.refused.into_iter().map(|refused| refused.reason).collect())
+    }
+
+    /// The same with a batch for each.
+    pub(crate) async fn apply_each(
+        &mut self,
+        samples: impl IntoIterator<Item = SampleEvent>,
+    ) -> anyhow::Result<Vec<&'static str>> {
+        let mut refused = Vec::new();
+        for sample in samples {
+            refused.extend(self.apply([sample]).await?);
+        }
+        Ok(refused)
+    }
+
+    /// Recorded one second after the one before.
+    fn record(&mut self, sample: &SampleEvent) -> ClaimedEvent {
+        self.sequence += 1;
+        let recorded = sample.recorded(self.sequence);
+        let event = RecordedEvent {
+            recorded_at: recorded.recorded_at + Duration::from_secs(self.sequence),
+            payload: sample.payload.clone(),
+            ..recorded
+        };
+        ClaimedEvent { event, claim: Claim::Fresh }
+    }
+
+    /// What the phases of an issue are doing, in order of their numbers.
+    pub(crate) async fn states(&self, parent_issue: i64) -> anyhow::Result<String> {
+        states(&self.client, parent_issue).await
+    }
+
+    /// One column of one phase, as text.
+    pub(crate) async fn text(&self, column: &str, queue_id: &str) -> anyhow::Result<Option<String>> {
+        let sql = format!("SELECT {column}::text FROM phase_queue WHERE queue_id = $1");
+        Ok(self.client.query_one(&sql, &[&queue_id]).await?.try_get(0)?)
+    }
+}
+
+pub(crate) async fn states(client: &Client, parent_issue: i64) -> anyhow::Result<String> {
+    let sql = "SELECT coalesce(string_agg(CASE WHEN held THEN 'held' ELSE status END, ' '
+                   ORDER BY phase_number, queue_position), '')
+               FROM phase_queue WHERE parent_issue = $1";
+    Ok(client.query_one(sql, &[&parent_issue]).await?.try_get(0)?)
+}
+
+/// Every row of every table of the queue, byte for byte as Postgres prints it.
+pub(crate) async fn dump(client: &Client) -> anyhow::Result<Vec<String>> {
+    let sql =
+        "SELECT r::text FROM phase_queue AS r UNION ALL SELECT r::text FROM queue_config AS r ORDER BY 1";
+    client.query(sql, &[]).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// An internal event with a delivery id of its own.
+pub(crate) fn internal(body: &Value) -> SampleEvent {
+    SampleEvent::internal(&hookstream_test_support::unique_id(), body)
+}
+
+/// A phase as a field of `plan.enqueued`, with queue id `<issue>-<number>`.
+pub(crate) fn phase(issue: i64, number: i32, depends_on: &[i32]) -> Value {
+    json!({
+        "queue_id": format!("{issue}-{number}"),
+        "phase_number": number,
+        "depends_on_phases": depends_on,
+        "phase_data": {
+            "workflow_type": "adw_build_iso",
+            "adw_id": format!("adw-{issue}-{number}"),
+            "title": format!("Phase {number}"),
+        },
+    })
+}
+
+pub(crate) fn enqueued(issue: i64, number: i32, depends_on: &[i32]) -> SampleEvent {
+    let mut body = phase(issue, number, depends_on);
+    body["type"] = json!("phase.enqueued");
+    body["parent_issue"] = json!(issue);
+    internal(&body)
+}
+
+/// A plan in which each phase depends on the one before.
+pub(crate) fn chain(issue: i64, length: i32) -> SampleEvent {
+    let depends_on = |number| if number == 1 { vec![] } else { vec![number - 1] };
+    let phases: Vec<_> = (1..=length).map(|number| phase(issue, number, &depends_on(number))).collect();
+    internal(&json!({"type": "plan.enqueued", "parent_issue": issue, "phases": phases}))
+}
+
+/// A plan of four: 2 and 3 depend on 1, 4 on both.
+pub(crate) fn diamond(issue: i64) -> SampleEvent {
+    let phases =
+        [phase(issue, 1, &[]), phase(issue, 2, &[1]), phase(issue, 3, &[1]), phase(issue, 4, &[2, 3])];
+    internal(&json!({"type": "plan.enqueued", "parent_issue": issue, "phases": phases}))
+}
+
+/// A worker's last report, in the shape of the replaced system.
+pub(crate) fn report(issue: i64, number: i32, status: &str) -> Value {
+    json!({
+        "type": "workflow.completed",
+        "adw_id": format!("adw-{issue}-{number}"),
+        "status": status,
+        "queue_id": format!("{issue}-{number}"),
+        "parent_issue": issue,
+        "phase_number": number,
+        "trigger_next": true,
+    })
+}
+
+pub(crate) fn completed(issue: i64, number: i32) -> SampleEvent {
+    internal(&report(issue, number, "completed"))
+}
+
+pub(crate) fn failed(issue: i64, number: i32, why: &str) -> SampleEvent {
+    let mut body = report(issue, number, "failed");
+    body["error_message"] = json!(why);
+    internal(&body)
+}
+
+pub(crate) fn started(issue: i64, number: i32) -> SampleEvent {
+    let (queue_id, adw_id) = (format!("{issue}-{number}"), format!("adw-{issue}-{number}"));
+    internal(&json!({"type": "phase.started", "queue_id": queue_id, "adw_id": adw_id}))
+}
+
+/// `phase.retried` and the like.
+pub(crate) fn command(event_type: &str, issue: i64, number: i32) -> SampleEvent {
+    internal(&json!({"type": event_type, "queue_id": format!("{issue}-{number}")}))
+}
+
+/// `queue.paused` or `queue.resumed`.
+pub(crate) fn pause(event_type: &str) -> SampleEvent {
+    internal(&json!({"type": event_type}))
+}
+
+/// A comment on an issue.
+pub(crate) fn commented(delivery_id: &str, issue: i64, comment_id: i64, text: &str) -> SampleEvent {
+    let body = json!({
+        "action": "created",
+        "issue": {"id": 900, "number": issue, "title": "Crash", "body": "It crashes.", "user": {"login": "mira"}},
+        "comment": {"id": comment_id, "body": text, "user": {"login": "jo"}},
+        "repository": {"full_name": "octo-org/octo-repo"},
+        "sender": {"login": "jo", "type": "User"},
+    });
+    SampleEvent::github("issue_comment", delivery_id, &body)
+}
