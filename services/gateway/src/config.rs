@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hookstream_bus::GroupCommit;
 use hookstream_runtime::{Settings, SettingsError, http};
 use hookstream_signature::{Key, Keyring};
 use secrecy::ExposeSecret as _;
@@ -20,6 +21,8 @@ pub struct Config {
     pub http: http::Limits,
     /// How long the stream may take to store an event.
     pub publish_budget: Duration,
+    /// Bounds of group commit; none stores each event by itself.
+    pub group_commit: Option<GroupCommit>,
 }
 
 impl Config {
@@ -43,8 +46,22 @@ impl Config {
             body,
             http: http::Limits::read(settings)?,
             publish_budget: settings.duration("HOOKSTREAM_PUBLISH_BUDGET")?,
+            group_commit: group_commit(settings)?,
         })
     }
+}
+
+fn group_commit(settings: &Settings) -> Result<Option<GroupCommit>, SettingsError> {
+    let limits = GroupCommit {
+        messages_max: settings.parse("HOOKSTREAM_COMMIT_MESSAGES_MAX")?,
+        bytes_max: settings.parse("HOOKSTREAM_COMMIT_BYTES_MAX")?,
+        commits_max: settings.parse("HOOKSTREAM_COMMITS_MAX")?,
+    };
+    if !(1..=GroupCommit::MESSAGES_MAX).contains(&limits.messages_max) {
+        let problem = format!("must be 1 to {}", GroupCommit::MESSAGES_MAX);
+        return Err(settings.invalid("HOOKSTREAM_COMMIT_MESSAGES_MAX", problem));
+    }
+    Ok((limits.messages_max > 1).then_some(limits))
 }
 
 /// The keys of a source: `current`, and `previous` while a rotation lasts.
@@ -92,6 +109,17 @@ mod tests {
         let settings = Settings::from_pairs([GITHUB, INTERNAL, ("HOOKSTREAM_BODIES_BYTES_MAX", "1000")]);
         let error = Config::read(&settings).unwrap_err().to_string();
         assert!(error.contains("HOOKSTREAM_BODIES_BYTES_MAX (given) must be at least"), "{error}");
+    }
+
+    #[test]
+    fn group_commit_can_be_switched_off_and_is_bounded_as_the_server_is() {
+        let read = |name, value| Config::read(&Settings::from_pairs([GITHUB, INTERNAL, (name, value)]));
+        assert_eq!(read("HOOKSTREAM_COMMIT_MESSAGES_MAX", "1").unwrap().group_commit, None);
+        assert_eq!(read("HOOKSTREAM_COMMITS_MAX", "2").unwrap().group_commit, Some(GroupCommit::default()));
+        for wrong in ["0", "1001"] {
+            let error = read("HOOKSTREAM_COMMIT_MESSAGES_MAX", wrong).unwrap_err().to_string();
+            assert!(error.contains("must be 1 to 1000"), "{error}");
+        }
     }
 
     #[test]

@@ -49,8 +49,10 @@ struct Context {
 
 impl Service {
     pub(crate) fn new(gateway: Gateway, shutdown: CancellationToken) -> Self {
+        let alone = gateway.bus.publisher(gateway.config.publish_budget);
+        let together = |limits| alone.clone().with_group_commit(limits);
         Self(Arc::new(Shared {
-            publisher: gateway.bus.publisher(gateway.config.publish_budget),
+            publisher: gateway.config.group_commit.map_or(alone.clone(), together),
             room: Room::new(&gateway.config.body),
             config: Arc::new(gateway.config),
             admin: gateway.admin,

@@ -7,6 +7,8 @@
 //! equal to the one read here.
 
 mod api;
+mod append;
+mod commit;
 mod connection;
 mod consumer;
 mod error;
@@ -18,6 +20,7 @@ mod stream;
 mod subscription;
 pub mod topology;
 
+pub use commit::GroupCommit;
 pub use connection::Bus;
 pub use consumer::{Consumer, ConsumerState, PullLimits};
 pub use error::{BusError, PublishError};

@@ -5,12 +5,17 @@ use std::collections::{HashMap, VecDeque};
 /// Bounds of group commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GroupCommit {
-    /// Most messages of one commit; the server takes at most 1,000.
+    /// Most messages of one commit, at most [`GroupCommit::MESSAGES_MAX`].
     pub messages_max: usize,
     /// Most bytes of one commit, headers included. A larger message goes alone.
     pub bytes_max: usize,
     /// Most commits in flight at once.
     pub commits_max: usize,
+}
+
+impl GroupCommit {
+    /// Most messages that the server takes in one atomic batch. (nats-io/nats-architecture-and-design, adr/ADR-50.md)
+    pub const MESSAGES_MAX: usize = 1000;
 }
 
 impl Default for GroupCommit {
@@ -22,8 +27,8 @@ impl Default for GroupCommit {
 /// A message, and everyone who waits for it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Entry<M, W> {
-    /// Its `Nats-Msg-Id`.
-    pub(super) id: String,
+    /// Its `Nats-Msg-Id`, if it has one.
+    pub(super) id: Option<String>,
     pub(super) message: M,
     /// Size of headers and payload.
     pub(super) bytes: usize,
@@ -53,11 +58,13 @@ impl<M, W> Queue<M, W> {
 
     /// Adds a message, or its waiters to those of the message with the same id: the stream would store one of them.
     pub(super) fn push(&mut self, entry: Entry<M, W>) {
-        if let Some(place) = self.places.get(&entry.id) {
-            self.waiting[place - self.left].waiters.extend(entry.waiters);
-            return;
+        if let Some(id) = &entry.id {
+            if let Some(place) = self.places.get(id) {
+                self.waiting[place - self.left].waiters.extend(entry.waiters);
+                return;
+            }
+            self.places.insert(id.clone(), self.left + self.waiting.len());
         }
-        self.places.insert(entry.id.clone(), self.left + self.waiting.len());
         self.waiting.push_back(entry);
     }
 
@@ -87,7 +94,9 @@ impl<M, W> Queue<M, W> {
 
     fn pop(&mut self) -> Option<Entry<M, W>> {
         let entry = self.waiting.pop_front()?;
-        self.places.remove(&entry.id);
+        if let Some(id) = &entry.id {
+            self.places.remove(id);
+        }
         self.left += 1;
         Some(entry)
     }
@@ -102,11 +111,11 @@ mod tests {
     const LIMITS: GroupCommit = GroupCommit { messages_max: 3, bytes_max: 100, commits_max: 1 };
 
     fn entry(id: &str, bytes: usize) -> Entry<(), u32> {
-        Entry { id: id.to_owned(), message: (), bytes, waiters: vec![1] }
+        Entry { id: Some(id.to_owned()), message: (), bytes, waiters: vec![1] }
     }
 
     fn ids(commit: Option<Vec<Entry<(), u32>>>) -> Vec<String> {
-        commit.into_iter().flatten().map(|entry| entry.id).collect()
+        commit.into_iter().flatten().filter_map(|entry| entry.id).collect()
     }
 
     #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
 
 mod configuration;
+mod group_commit;
 mod harness;
 mod outage;
 mod publish;

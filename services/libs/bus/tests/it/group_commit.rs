@@ -1,0 +1,137 @@
+//! Messages that come at once leave together, and each gets an answer of its own.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use hookstream_bus::topology::Topology;
+use hookstream_bus::{Bus, GroupCommit, PublishError, Publisher, Receipt};
+use hookstream_test_support::{CutProxy, TestNats, eventually};
+use tokio::task::JoinSet;
+
+use crate::harness::{DEADLINE, FOREVER, STREAM, event, plain, provisioned, soon};
+
+async fn gateway(nats: &TestNats) -> Publisher {
+    let bus = nats.connect("gateway").await;
+    bus.publisher(Duration::from_secs(4)).with_group_commit(GroupCommit::default())
+}
+
+/// Publishes these events at once; what became of each, by its number.
+async fn publish_at_once(
+    publisher: &Publisher,
+    numbers: impl IntoIterator<Item = u64>,
+) -> Vec<(u64, Result<Receipt, PublishError>)> {
+    let mut under_way = JoinSet::new();
+    for n in numbers {
+        let publisher = publisher.clone();
+        under_way.spawn(async move {
+            let (subject, headers, body) = event(n);
+            (n, publisher.publish(subject, headers, body).await)
+        });
+    }
+    under_way.join_all().await
+}
+
+/// Each receipt names the position at which its own message is stored.
+async fn assert_stored_where_told(nats: &TestNats, answers: &[(u64, Result<Receipt, PublishError>)]) {
+    let reader = nats.connect("audit").await;
+    for (n, answer) in answers {
+        let receipt = answer.as_ref().unwrap();
+        let id = reader.message_id_at(STREAM, receipt.sequence).await.unwrap();
+        assert_eq!(id, Some(format!("github:d-{n}")), "{receipt:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_of_many_at_once_gets_its_own_sequence() {
+    let nats = TestNats::start().await;
+    let answers = publish_at_once(&gateway(&nats).await, 1..=600).await;
+    assert_stored_where_told(&nats, &answers).await;
+    let sequences: BTreeSet<u64> =
+        answers.iter().map(|(_, answer)| answer.as_ref().unwrap().sequence).collect();
+    assert_eq!(sequences, (1..=600).collect());
+    assert!(answers.iter().all(|(_, answer)| !answer.as_ref().unwrap().duplicate));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_known_id_among_many_is_a_duplicate_and_holds_nobody_up() {
+    let nats = TestNats::start().await;
+    let publisher = gateway(&nats).await;
+    let first = publish_at_once(&publisher, 1..=3).await;
+    let answers = publish_at_once(&publisher, 1..=200).await;
+    assert_stored_where_told(&nats, &answers).await;
+    for (n, answer) in &answers {
+        assert_eq!(answer.as_ref().unwrap().duplicate, *n <= 3, "{n}");
+    }
+    assert!(first.iter().all(|(n, answer)| {
+        answers.contains(&(*n, answer.clone().map(|receipt| Receipt { duplicate: true, ..receipt })))
+    }));
+    assert_eq!(nats.connect("gateway").await.stream_state(STREAM).await.unwrap().messages, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_of_one_message_at_once_are_stored_once() {
+    let nats = TestNats::start().await;
+    let answers = publish_at_once(&gateway(&nats).await, (0..300).map(|n| n % 3)).await;
+    assert_stored_where_told(&nats, &answers).await;
+    let stored = answers.iter().filter(|(_, answer)| !answer.as_ref().unwrap().duplicate).count();
+    assert_eq!(stored, 3);
+    assert_eq!(nats.connect("gateway").await.stream_state(STREAM).await.unwrap().messages, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_without_batches_takes_them_one_by_one() {
+    let nats = provisioned(Topology::embedded()).await;
+    let operator = plain(&nats, "operator").await;
+    let info = operator.request("$JS.API.STREAM.INFO.WEBHOOKS", "".into()).await.unwrap();
+    let info: serde_json::Value = serde_json::from_slice(&info.payload).unwrap();
+    let mut config = info["config"].clone();
+    config["allow_atomic"] = false.into();
+    let updated =
+        operator.request("$JS.API.STREAM.UPDATE.WEBHOOKS", config.to_string().into()).await.unwrap();
+    let updated: serde_json::Value = serde_json::from_slice(&updated.payload).unwrap();
+    assert_ne!(updated["config"]["allow_atomic"], true, "{updated}");
+
+    let publisher = gateway(&nats).await;
+    for numbers in [1..=100, 101..=200] {
+        assert_stored_where_told(&nats, &publish_at_once(&publisher, numbers).await).await;
+    }
+    assert_eq!(nats.connect("gateway").await.stream_state(STREAM).await.unwrap().messages, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ack_that_comes_too_late_is_no_receipt_and_the_same_id_again_is_safe() {
+    let nats = TestNats::start().await;
+    let proxy = CutProxy::start(nats.client_addr()).await;
+    let bus = Bus::connect(&nats.settings_at("gateway", proxy.addr())).await.unwrap();
+    bus.wait_connected(DEADLINE).await.unwrap();
+    let impatient = bus.publisher(Duration::from_millis(500)).with_group_commit(GroupCommit::default());
+
+    proxy.delay(Duration::from_millis(600));
+    let unknown = publish_at_once(&impatient, 1..=50).await;
+    assert!(unknown.iter().all(|(_, answer)| *answer == Err(PublishError::TimedOut)), "{unknown:?}");
+    proxy.restore();
+    let reader = nats.connect("gateway").await;
+    eventually("what was sent", DEADLINE, async || {
+        let messages = reader.stream_state(STREAM).await.unwrap().messages;
+        if messages > 0 { Ok(()) } else { Err(messages) }
+    })
+    .await;
+
+    let again = publish_at_once(&gateway(&nats).await, 1..=50).await;
+    assert_stored_where_told(&nats, &again).await;
+    assert!(again.iter().any(|(_, answer)| answer.as_ref().unwrap().duplicate));
+    assert_eq!(reader.stream_state(STREAM).await.unwrap().messages, 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_dies_is_told_at_once_and_comes_back_by_itself() {
+    let nats = TestNats::start().await;
+    let bus = nats.connect("gateway").await;
+    let publisher = bus.publisher(FOREVER).with_group_commit(GroupCommit::default());
+    nats.kill().await;
+    let refused = soon(publish_at_once(&publisher, 1..=60)).await;
+    assert!(refused.iter().all(|(_, answer)| *answer == Err(PublishError::Disconnected)), "{refused:?}");
+    nats.restart().await;
+    bus.wait_connected(DEADLINE).await.unwrap();
+    assert_stored_where_told(&nats, &publish_at_once(&publisher, 1..=60).await).await;
+}
