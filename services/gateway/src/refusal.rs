@@ -28,8 +28,6 @@ pub(crate) enum Refusal {
     Signature(VerifyError),
     /// A header is missing or malformed; its name and the rule.
     Header(&'static str, &'static str),
-    /// A form without exactly one `payload`.
-    Form,
     /// The body makes no event.
     Body(InvalidBody),
     /// The stream did not take it, or not in time.
@@ -46,7 +44,7 @@ impl Refusal {
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::ContentEncoding | Self::ContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Signature(_) => StatusCode::UNAUTHORIZED,
-            Self::BrokenBody | Self::Header(..) | Self::Form | Self::Body(_) => StatusCode::BAD_REQUEST,
+            Self::BrokenBody | Self::Header(..) | Self::Body(_) => StatusCode::BAD_REQUEST,
             Self::Overloaded | Self::NotStored(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -63,7 +61,6 @@ impl Refusal {
             Self::ContentType(_) => "unsupported_content_type",
             Self::Signature(_) => "unauthorized",
             Self::Header(..) => "invalid_header",
-            Self::Form => "invalid_form",
             Self::Body(invalid) => invalid.code(),
             Self::Overloaded | Self::NotStored(_) => "not_stored",
         }
@@ -83,7 +80,6 @@ impl Refusal {
             Self::ContentType(taken) => format!("the content type must be {taken}").into(),
             Self::Signature(_) => "the signature is missing or not valid".into(),
             Self::Header(name, rule) => format!("header {name} {rule}").into(),
-            Self::Form => "the form must hold 'payload' exactly once".into(),
             Self::Body(invalid) => invalid.to_string().into(),
             Self::Overloaded | Self::NotStored(_) => "the event was not stored; send it again later".into(),
         }

@@ -13,7 +13,6 @@ use crate::Config;
 use crate::refusal::Refusal;
 use crate::route::Endpoint;
 
-mod form;
 mod github;
 mod internal;
 mod traceparent;
@@ -21,7 +20,7 @@ mod traceparent;
 /// Content type of JSON bodies, as stored.
 const JSON: &str = "application/json";
 /// Content type of forms, as stored.
-const FORM: &str = "application/x-www-form-urlencoded";
+const FORM: &str = hookstream_event::form::MEDIA_TYPE;
 
 /// The id of the signing time among the attributes: without it nobody can verify Standard Webhooks again.
 const SIGNED_AT: &str = "signed-at";

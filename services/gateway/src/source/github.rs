@@ -1,8 +1,8 @@
-use hookstream_event::{EventId, Source, Token, github};
+use hookstream_event::{EventId, Source, Token, form, github};
 use hookstream_signature::{Keyring, hub};
 use hyper::HeaderMap;
 
-use super::{ContentType, Intake, Request, form, intake, only, values};
+use super::{ContentType, Intake, Request, intake, only, values};
 use crate::refusal::Refusal;
 
 /// Names the event; not signed.
@@ -24,7 +24,7 @@ pub(super) fn take_in(request: Request, keys: &Keyring) -> Result<Intake, Refusa
     let json: &[u8] = match request.content_type {
         ContentType::Json => &request.body,
         ContentType::Form => {
-            decoded = form::payload(&request.body).ok_or(Refusal::Form)?;
+            decoded = form::payload(&request.body).map_err(Refusal::Body)?;
             &decoded
         }
     };

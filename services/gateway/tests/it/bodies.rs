@@ -120,7 +120,7 @@ async fn a_form_without_exactly_one_payload_is_400() {
                 .with_header("content-type", "application/x-www-form-urlencoded")
         };
         for body in ["", "x=1", "payload=%7B%7D&payload=%7B%7D", "payload=%7B%7D&p%61yload=1", "%7B%7D"] {
-            refused(&gateway.send(&form(body)).await, 400, "invalid_form");
+            refused(&gateway.send(&form(body)).await, 400, "invalid_body");
         }
         for body in
             ["payload=", "payload=null", "payload=%5B%5D", "payload=%7B%22%ff%22%3A1%7D", "payload=%00"]
