@@ -1,6 +1,7 @@
 //! One transaction: the position, the rows, the remembered ids, the dead letters.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use hookstream_event::{BodyDigest, attribute};
 use hookstream_store::checkpoint::{self, Checkpoint};
@@ -10,8 +11,8 @@ use hookstream_store::{Connection, Transaction};
 
 use crate::batch::Batch;
 use crate::claims::Known;
-use crate::failure::{Failure, call};
-use crate::isolation::isolate;
+use crate::failure::{Failure, bounded, call};
+use crate::isolation::{self, Isolated, isolate};
 use crate::verdict::{Mode, Trials};
 use crate::{Claim, ClaimedEvent, Projection};
 
@@ -34,42 +35,67 @@ pub(crate) struct Tally {
     pub(crate) dead_letters: u64,
 }
 
-/// Applies `batch` behind `from` and commits. After an error nothing of it is in Postgres.
+/// How long and how often.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Longest time for one step: the whole batch, or each part of it in isolation.
+    pub(crate) step: Duration,
+    /// How often an event alone is tried again after a fault that may pass.
+    pub(crate) retries_max: u32,
+}
+
+/// Applies `batch` behind `from` and commits. After an error nothing of it is in Postgres, unless the session broke
+/// while it was being committed.
 pub(crate) async fn commit<P: Projection>(
     projection: &P,
     connection: &mut Connection,
     from: &Checkpoint,
     batch: &mut Batch,
     trials: Trials,
-    retries_max: u32,
+    limits: Limits,
 ) -> Result<Committed, Failure> {
-    let mut tx = connection.transaction().await?;
-    let sequence = batch.last().stream_sequence;
-    let checkpoint = checkpoint::advance(&tx, from, sequence, batch.last_message_id()).await?;
-    if !batch.is_claimed() {
-        let known = recall::<P>(&tx, batch.given()).await?;
-        batch.claim(known, P::SEES_REPEATS);
-    }
-    let mut letters = batch.unreadable().to_vec();
-    let (refused, condemned) = match trials.mode() {
-        Mode::Whole => (call(projection, &tx, batch.given()).await?.refused, Vec::new()),
+    let begun = async {
+        let tx = connection.transaction().await?;
+        let sequence = batch.last().stream_sequence;
+        let checkpoint = checkpoint::advance(&tx, from, sequence, batch.last_message_id()).await?;
+        if !batch.is_claimed() {
+            let known = recall::<P>(&tx, batch.given()).await?;
+            batch.claim(known, P::SEES_REPEATS);
+        }
+        Ok((tx, checkpoint))
+    };
+    let (mut tx, checkpoint) = bounded(limits.step, begun).await?;
+    let given_up = match trials.mode() {
+        Mode::Whole => {
+            let applied = bounded(limits.step, call(projection, &tx, batch.given())).await?;
+            Isolated { refused: applied.refused, condemned: Vec::new() }
+        }
         Mode::Isolated => {
-            let isolated = isolate(projection, &mut tx, batch.given(), retries_max).await?;
-            (isolated.refused, isolated.condemned)
+            let limits = isolation::Limits { retries_max: limits.retries_max, part: limits.step };
+            isolate(projection, &mut tx, batch.given(), limits).await?
         }
     };
-    let refused = refused.into_iter().map(|event| (event.stream_sequence, event.reason, event.error));
-    let condemned = condemned.into_iter().map(|event| (event.stream_sequence, event.reason, event.error));
-    letters.extend(
-        refused.chain(condemned).filter_map(|(sequence, reason, error)| {
-            batch.dead_letter(sequence, reason, error, trials.number())
-        }),
-    );
+    let letters = letters(batch, given_up, trials);
     let dead: HashSet<u64> = letters.iter().map(|letter| letter.stream_sequence).collect();
-    dead_letters::insert(&tx, P::NAME, &letters).await?;
-    memory::remember(&tx, P::NAME, &to_remember(batch.given(), &dead)).await?;
-    tx.commit().await?;
+    let finished = async {
+        dead_letters::insert(&tx, P::NAME, &letters).await?;
+        memory::remember(&tx, P::NAME, &to_remember(batch.given(), &dead)).await?;
+        Ok(tx.commit().await?)
+    };
+    bounded(limits.step, finished).await?;
     Ok(Committed { checkpoint, tally: tally(batch, &dead), dead_letters: letters })
+}
+
+/// What could not be read, what the projection refused, and what isolation found.
+fn letters(batch: &Batch, given_up: Isolated, trials: Trials) -> Vec<DeadLetter> {
+    let refused =
+        given_up.refused.into_iter().map(|event| (event.stream_sequence, event.reason, event.error));
+    let condemned =
+        given_up.condemned.into_iter().map(|event| (event.stream_sequence, event.reason, event.error));
+    let of_events = refused
+        .chain(condemned)
+        .filter_map(|(sequence, reason, error)| batch.dead_letter(sequence, reason, error, trials.number()));
+    batch.unreadable().iter().cloned().chain(of_events).collect()
 }
 
 async fn recall<P: Projection>(tx: &Transaction<'_>, events: &[ClaimedEvent]) -> Result<Known, Failure> {

@@ -2,6 +2,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use hookstream_store::{Kind, PgError, StoreError, Transaction};
 
@@ -15,6 +16,9 @@ pub(crate) enum Failure {
     /// The projection named the event.
     #[error("event {stream_sequence} cannot be applied: {error}")]
     Event { stream_sequence: u64, reason: &'static str, error: String },
+    /// The projection named an event that it was not given.
+    #[error("the projection named event {0}, which it was not given")]
+    Stray(u64),
     /// The projection panicked; the event is not known.
     #[error("the projection panicked: {0}")]
     Panic(String),
@@ -42,6 +46,7 @@ impl Failure {
         match self {
             Self::Store(error) => error.kind(),
             Self::Event { .. } | Self::Panic(_) => Kind::Event,
+            Self::Stray(_) => Kind::Schema,
         }
     }
 
@@ -52,7 +57,7 @@ impl Failure {
     pub(crate) fn sqlstate(&self) -> Option<&str> {
         match self {
             Self::Store(error) => error.sqlstate(),
-            Self::Event { .. } | Self::Panic(_) => None,
+            Self::Event { .. } | Self::Stray(_) | Self::Panic(_) => None,
         }
     }
 
@@ -70,9 +75,19 @@ impl Failure {
             Self::Store(error) if error.kind() == Kind::Transient => "retries_used_up",
             Self::Store(_) => "refused_by_postgres",
             Self::Event { reason, .. } => reason,
+            Self::Stray(_) => "stray",
             Self::Panic(_) => "panic",
         }
     }
+}
+
+/// Bounds a step on our clock: the server's own timeouts do not help where the line is silent.
+pub(crate) async fn bounded<T>(
+    limit: Duration,
+    step: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let timed_out = StoreError::TimedOut { seconds: limit.as_secs() };
+    tokio::time::timeout(limit, step).await.unwrap_or(Err(timed_out.into()))
 }
 
 /// Calls `apply`. A panic in it is a failure like any other, so that one event cannot stop a projection for ever.
@@ -92,7 +107,17 @@ pub(crate) async fn call<P: Projection>(
             Err(panic) => Poll::Ready(Err(Failure::Panic(message_of(&*panic)))),
         }
     });
-    Ok(outcome.await??)
+    let outcome = outcome.await?;
+    let named: Vec<u64> = match &outcome {
+        Ok(applied) => applied.refused.iter().map(|refused| refused.stream_sequence).collect(),
+        Err(ApplyError::Event { stream_sequence, .. }) => vec![*stream_sequence],
+        Err(ApplyError::Store(_)) => Vec::new(),
+    };
+    let given = |sequence: &u64| events.iter().any(|claimed| claimed.event.stream_sequence == *sequence);
+    match named.into_iter().find(|sequence| !given(sequence)) {
+        Some(stray) => Err(Failure::Stray(stray)),
+        None => Ok(outcome?),
+    }
 }
 
 fn message_of(panic: &(dyn Any + Send)) -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hookstream_store::{Kind, StoreError, Transaction};
 
-use crate::failure::{Failure, call};
+use crate::failure::{Failure, bounded, call};
 use crate::{ClaimedEvent, Projection, Refused};
 
 /// Pause before an event alone is tried again.
@@ -31,13 +31,22 @@ pub(crate) struct Isolated {
     pub(crate) condemned: Vec<Condemned>,
 }
 
+/// How hard an event is tried before it is given up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// How often an event alone is tried again after a fault that may pass.
+    pub(crate) retries_max: u32,
+    /// Longest time for one part, on our clock.
+    pub(crate) part: Duration,
+}
+
 /// Applies `events` in order but for those at fault. Fails where Postgres, not an event, is to blame; then the caller
 /// rolls everything back.
 pub(crate) async fn isolate<P: Projection>(
     projection: &P,
     tx: &mut Transaction<'_>,
     events: &[ClaimedEvent],
-    retries_max: u32,
+    limits: Limits,
 ) -> Result<Isolated, Failure> {
     let mut isolated = Isolated::default();
     // The parts still to be applied, the next one last.
@@ -47,28 +56,25 @@ pub(crate) async fn isolate<P: Projection>(
         if part.is_empty() {
             continue;
         }
-        let savepoint = tx.savepoint("part").await?;
-        let failure = match apply_part(projection, &savepoint, &events[part.clone()]).await {
+        let trying = try_part(projection, tx, &events[part.clone()]);
+        let failure = match bounded(limits.part, trying).await? {
             Ok(refused) => {
-                savepoint.commit().await?;
                 isolated.refused.extend(refused);
                 retries = 0;
                 continue;
             }
             Err(failure) => failure,
         };
-        savepoint.rollback().await?;
         match fault(&failure, &events[part.clone()]) {
             Fault::Nobody => return Err(failure),
+            Fault::Of(_) if failure.kind() == Kind::Transient && retries < limits.retries_max => {
+                retries += 1;
+                tokio::time::sleep(PAUSE * retries).await;
+                parts.push(part);
+            }
             Fault::Of(at) => {
-                let at = part.start + at;
-                if failure.kind() == Kind::Transient && retries < retries_max {
-                    retries += 1;
-                    tokio::time::sleep(PAUSE * retries).await;
-                    parts.push(part);
-                    continue;
-                }
                 retries = 0;
+                let at = part.start + at;
                 isolated.condemned.push(condemn(&events[at], &failure));
                 parts.extend([at + 1..part.end, part.start..at]);
             }
@@ -77,6 +83,23 @@ pub(crate) async fn isolate<P: Projection>(
     }
     blame_postgres_if_all_failed(&isolated, events.len())?;
     Ok(isolated)
+}
+
+/// Applies a part under a savepoint, which is rolled back if that fails: the inner result. The outer one is about the
+/// savepoint itself.
+async fn try_part<P: Projection>(
+    projection: &P,
+    tx: &mut Transaction<'_>,
+    part: &[ClaimedEvent],
+) -> Result<Result<Vec<Refused>, Failure>, Failure> {
+    let savepoint = tx.savepoint("part").await?;
+    let outcome = apply_part(projection, &savepoint, part).await;
+    if outcome.is_ok() {
+        savepoint.commit().await?;
+    } else {
+        savepoint.rollback().await?;
+    }
+    Ok(outcome)
 }
 
 async fn apply_part<P: Projection>(

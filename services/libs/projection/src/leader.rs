@@ -26,12 +26,16 @@ pub(crate) struct Leader<'r, P> {
     consumer: Consumer,
     watchdog: Watchdog,
     retention: Retention,
-    /// When stream and consumer were last looked at while idle.
-    looked_at: Instant,
+    /// When stream, consumer and checkpoint were last looked at while idle, in this round.
+    looked_at: Option<Instant>,
     /// When the last applied event was recorded.
     reached: Option<OffsetDateTime>,
     /// Whether that was the last one in the stream.
     caught_up: bool,
+    /// Something was wrong with the order or the consumer, and nothing has shown yet that it is right again.
+    suspect: bool,
+    /// This session has shown that it works.
+    proven: bool,
 }
 
 /// Where one round stands: from a rewind of the consumer to the next.
@@ -73,9 +77,11 @@ impl<'r, P: Projection> Leader<'r, P> {
             consumer: runner.bus.consumer(&settings.stream, P::NAME),
             watchdog: Watchdog::new(settings.stall_after, settings.stalls_max, now),
             retention: Retention::new(settings.forget_every, settings.forget_rows_max, now),
-            looked_at: now,
+            looked_at: None,
             reached: None,
             caught_up: false,
+            suspect: false,
+            proven: false,
         }
     }
 
@@ -93,15 +99,12 @@ impl<'r, P: Projection> Leader<'r, P> {
                 Ok(()) => return Stop::Shutdown,
                 Err(broken) => broken,
             };
-            if checkpoint.is_some() {
+            if self.proven {
                 lost.reset();
             }
             match broken {
                 Broken::Store(error) => return Stop::of::<P>(error),
-                Broken::Halt(error) => {
-                    self.runner.checks.stream.fail(error.to_string());
-                    return Stop::Halt(error);
-                }
+                Broken::Halt(error) => return Stop::Halt(error),
                 broken => self.note_broken(&broken, &backoff),
             }
             tokio::select! {
@@ -122,7 +125,10 @@ impl<'r, P: Projection> Leader<'r, P> {
         self.runner.metrics.rewound();
         self.runner.metrics.at(checkpoint.sequence);
         self.runner.checks.nats.pass();
-        self.runner.checks.stream.pass();
+        if !self.suspect {
+            self.runner.checks.stream.pass();
+        }
+        self.looked_at = None;
         self.watchdog.restart(Instant::now());
         let continuity = Continuity::after_rewind(checkpoint.sequence);
         let mut round = Round { checkpoint, continuity };
@@ -166,19 +172,29 @@ impl<'r, P: Projection> Leader<'r, P> {
             }
             round.continuity.take(messages.iter().map(Position::from))?;
             let Some(mut batch) = Batch::read(messages) else {
-                self.idle(round).await?;
+                if self.idle(round).await? {
+                    self.prove(backoff);
+                }
                 continue;
             };
             self.settle(round, &mut batch).await?;
             self.watchdog.progress(Instant::now());
-            backoff.reset();
+            self.prove(backoff);
             self.consumer.ack(batch.messages()).await?;
         }
         Ok(())
     }
 
+    /// All is well: a batch is committed, or there is nothing to do.
+    fn prove(&mut self, backoff: &mut Backoff) {
+        (self.proven, self.suspect) = (true, false);
+        backoff.reset();
+        self.runner.checks.postgres.pass();
+        self.runner.checks.stream.pass();
+    }
+
     /// Readiness and log of what is waited out.
-    fn note_broken(&self, broken: &Broken, backoff: &Backoff) {
+    fn note_broken(&mut self, broken: &Broken, backoff: &Backoff) {
         let (checks, name) = (&self.runner.checks, P::NAME);
         match broken {
             Broken::Bus(BusError::StreamMissing(_) | BusError::ConsumerMissing { .. }) => {
@@ -192,8 +208,9 @@ impl<'r, P: Projection> Leader<'r, P> {
             _ => {
                 self.runner.metrics.failed("order");
                 tracing::warn!(projection = name, "rewinding {name} to its checkpoint: {broken}");
-                // Once is what a lost connection leaves behind; again and again is not.
-                if backoff.pauses() >= 3 {
+                // A break in the order is what a lost connection leaves behind, once. Again and again is not.
+                if matches!(broken, Broken::Stalled { .. }) || backoff.pauses() >= 3 {
+                    self.suspect = true;
                     checks.stream.fail(broken.to_string());
                 }
             }

@@ -79,7 +79,7 @@ impl<P: Projection> Runner<P> {
             let stop = tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => Stop::Shutdown,
-                opened = self.open() => match opened {
+                opened = self.open(&backoff) => match opened {
                     Ok(connection) => self.hold(connection, &mut backoff).await,
                     Err(stop) => stop,
                 },
@@ -95,7 +95,7 @@ impl<P: Projection> Runner<P> {
     }
 
     /// A session on a migrated schema.
-    async fn open(&self) -> Result<Connection, Stop> {
+    async fn open(&self, backoff: &Backoff) -> Result<Connection, Stop> {
         let name = format!("hookstream-{}", P::NAME.replace('_', "-"));
         let opening = Connection::open(&self.context.postgres, &name);
         let mut connection = within(SESSION_TIMEOUT, opening).await.map_err(|error| Stop::of::<P>(error))?;
@@ -104,7 +104,10 @@ impl<P: Projection> Runner<P> {
         for migration in applied {
             tracing::info!(migration = %migration, "applied migration {migration}");
         }
-        self.checks.postgres.pass();
+        // After a failure, a session that opens is not enough: it shall do something first.
+        if backoff.pauses() == 0 {
+            self.checks.postgres.pass();
+        }
         Ok(connection)
     }
 
@@ -150,6 +153,7 @@ impl<P: Projection> Runner<P> {
     /// A standby is ready when it could take over; the stream is the leader's business.
     fn checks_of_standby(&self) {
         self.checks.leadership.pass();
+        self.checks.postgres.pass();
         self.checks.stream.pass();
         if self.bus.is_connected() {
             self.checks.nats.pass();

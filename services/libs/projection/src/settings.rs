@@ -9,7 +9,7 @@ pub struct RunnerSettings {
     pub stream: String,
     /// Bounds of one batch.
     pub pull: PullLimits,
-    /// Longest transaction of one batch, on our clock; isolation may take five times as long.
+    /// Longest time that applying a batch may take, on our clock; while the events at fault are sought, each part of it.
     pub batch_timeout: Duration,
     /// How often a batch that met a deadlock or its like is tried again as a whole, and each of its events alone.
     pub transient_retries_max: u32,

@@ -161,7 +161,7 @@ impl PgSettings {
         format!(
             "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}; \
              SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 3; SET tcp_keepalives_count = 3; \
-             SET tcp_user_timeout = 20000; SET client_connection_check_interval = 10000; \
+             SET tcp_user_timeout = 20000; \
              SET client_min_messages = 'warning'; SET timezone = 'UTC'",
             statement.as_millis(),
             lock.as_millis(),

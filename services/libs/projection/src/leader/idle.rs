@@ -12,26 +12,37 @@ use crate::watchdog::Alarm;
 use crate::{Projection, RunError};
 
 impl<P: Projection> Leader<'_, P> {
-    /// Nothing came: is there really nothing?
-    pub(super) async fn idle(&mut self, round: &mut Round) -> Result<(), Broken> {
+    /// Nothing came: is there really nothing? True if it was looked at and is so.
+    pub(super) async fn idle(&mut self, round: &mut Round) -> Result<bool, Broken> {
         let settings = &self.runner.context.runner;
-        if self.looked_at.elapsed() < settings.idle_check {
-            return Ok(());
+        if self.looked_at.is_some_and(|at| at.elapsed() < settings.idle_check) {
+            return Ok(false);
         }
-        self.looked_at = Instant::now();
+        self.looked_at = Some(Instant::now());
         // In this order: what the stream held before the consumer said "nothing pending" is behind us.
         let stream = self.runner.bus.stream_state(&settings.stream).await?;
         let consumer = self.consumer.state().await?;
         check_stream(&round.checkpoint, &stream)?;
         round.continuity.check_idle(consumer.handed_out)?;
+        self.check_lead(round).await?;
         self.runner.metrics.pending(consumer.pending);
         self.raise_alarm(&consumer)?;
-        if consumer.pending == 0 {
-            self.runner.checks.stream.pass();
-            self.caught_up = true;
-            self.pass_over(round, stream.last_sequence).await?;
+        if consumer.pending > 0 {
+            return Ok(false);
         }
-        Ok(())
+        self.caught_up = true;
+        self.pass_over(round, stream.last_sequence).await?;
+        Ok(true)
+    }
+
+    /// An idle leader, too, wants to know whether Postgres is there and the lead still its own.
+    async fn check_lead(&self, round: &Round) -> Result<(), StoreError> {
+        let loading = checkpoint::load(&*self.connection, P::NAME);
+        let stored = within(SESSION_TIMEOUT, loading).await?;
+        if stored.as_ref() == Some(&round.checkpoint) {
+            return Ok(());
+        }
+        Err(StoreError::Fenced { projection: P::NAME.to_owned() })
     }
 
     fn raise_alarm(&mut self, consumer: &ConsumerState) -> Result<(), Broken> {

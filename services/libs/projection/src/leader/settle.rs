@@ -6,16 +6,13 @@ use hookstream_store::{Kind, StoreError};
 use super::{Broken, Leader, Round};
 use crate::backoff::Backoff;
 use crate::batch::Batch;
-use crate::commit::{Committed, commit};
+use crate::commit::{Committed, Limits, commit};
 use crate::failure::Failure;
-use crate::verdict::{Mode, Trials, Verdict};
+use crate::verdict::{Trials, Verdict};
 use crate::{Projection, RunError};
 
 /// First and longest pause before a batch that met a deadlock or its like is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
-
-/// How much longer a batch may take while the events at fault are sought.
-const ISOLATION_FACTOR: u32 = 5;
 
 impl<P: Projection> Leader<'_, P> {
     /// Tries a batch until it is committed. Gives it up only where Postgres, and no event of it, is at fault.
@@ -51,15 +48,9 @@ impl<P: Projection> Leader<'_, P> {
         trials: Trials,
     ) -> Result<Committed, Failure> {
         let settings = &self.runner.context.runner;
-        let limit = match trials.mode() {
-            Mode::Whole => settings.batch_timeout,
-            Mode::Isolated => settings.batch_timeout * ISOLATION_FACTOR,
-        };
+        let limits = Limits { step: settings.batch_timeout, retries_max: settings.transient_retries_max };
         let projection = &self.runner.projection;
-        let retries_max = settings.transient_retries_max;
-        let trying = commit(projection, &mut self.connection, &round.checkpoint, batch, trials, retries_max);
-        let timed_out = StoreError::TimedOut { seconds: limit.as_secs() };
-        tokio::time::timeout(limit, trying).await.unwrap_or(Err(timed_out.into()))
+        commit(projection, &mut self.connection, &round.checkpoint, batch, trials, limits).await
     }
 
     /// Without the error's text, which may quote what an event holds.
@@ -82,7 +73,6 @@ impl<P: Projection> Leader<'_, P> {
         self.caught_up = last.pending == 0;
         self.runner.metrics.committed(committed, batch.messages().len(), took);
         self.runner.metrics.pending(last.pending);
-        self.runner.checks.postgres.pass();
         committed.dead_letters.iter().for_each(note_dead_letter::<P>);
         let (name, sequence, events) = (P::NAME, last.stream_sequence, batch.messages().len());
         tracing::debug!(
@@ -111,7 +101,9 @@ fn note_dead_letter<P: Projection>(letter: &DeadLetter) {
 fn store_error(failure: Failure) -> StoreError {
     match failure {
         Failure::Store(error) => error,
-        Failure::Event { .. } | Failure::Panic(_) => unreachable!("an event's fault is isolated or halts"),
+        Failure::Event { .. } | Failure::Stray(_) | Failure::Panic(_) => {
+            unreachable!("the fault of an event or of the projection is isolated or halts")
+        }
     }
 }
 

@@ -47,6 +47,21 @@ async fn postgres_is_killed_and_started_again() {
 }
 
 #[tokio::test]
+async fn an_idle_projection_notices_too_that_postgres_has_gone() {
+    run_test(async || {
+        let world = World::with_own_postgres().await;
+        let running = world.start(Everything::default());
+        running.wait_ready().await;
+        world.database.stop_server().await;
+        running.wait_failing("postgres").await;
+        world.database.restart_server().await;
+        running.wait_ready().await;
+        running.stop().await
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn postgres_is_stopped_in_the_middle_of_a_batch() {
     run_test(async || {
         let mut world = World::with_own_postgres().await;

@@ -181,6 +181,39 @@ async fn a_batch_that_only_meets_passing_faults_is_no_dead_letter() {
 }
 
 #[tokio::test]
+async fn an_event_that_takes_too_long_is_a_dead_letter() {
+    run_test(async || {
+        let mut world = World::new().await;
+        world.store(&["a", "slow-2", "c"]).await;
+        let timeouts =
+            SessionTimeouts { statement: Duration::from_secs(1), ..world.database.settings().timeouts() };
+        let postgres = world.database.settings().with_timeouts(timeouts);
+        let nats = world.nats.settings("task_log");
+        let running = Running::start(New::default(), nats, postgres, |settings| {
+            settings.transient_retries_max = 1;
+        });
+        world.wait_applied::<New>().await;
+        assert_eq!(world.effects().await?, fresh(&["a", "c"]));
+        assert_eq!(world.dead_letters().await?, ["2 retries_used_up 3 not applied"]);
+        running.stop().await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_projection_that_names_an_event_it_was_not_given_is_stopped() {
+    run_test(async || {
+        let mut world = World::new().await;
+        world.store(&["a", "stray-2"]).await;
+        let error = world.start(New::default()).error().await;
+        assert!(error.to_string().contains("named event 1002"), "{error}");
+        assert_eq!(world.checkpoint::<New>().await?, 0);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_fault_of_the_schema_stops_the_process_and_acks_nothing() {
     run_test(async || {
         let mut world = World::new().await;

@@ -26,11 +26,12 @@ const TABLES: MigrationSet = MigrationSet {
 };
 
 /// What the beginning of a delivery id asks for. Anything else is applied.
-const WAYS_TO_FAIL: [(&str, &str); 5] = [
+const WAYS_TO_FAIL: [(&str, &str); 6] = [
     ("text-", "SELECT 'no number'::integer"),
     ("serial-", "DO $$ BEGIN RAISE EXCEPTION 'serial' USING ERRCODE = '40001'; END $$"),
     ("deferred-", "INSERT INTO tags VALUES ('taken')"),
     ("schema-", "SELECT no_column FROM effects"),
+    ("slow-", "SELECT pg_sleep(600)"),
     ("once-", "DO $$ BEGIN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END $$"),
 ];
 
@@ -86,8 +87,9 @@ impl Probe {
             if id.starts_with("gate-") {
                 self.gate.pass().await;
             }
-            if id.starts_with("refused-") {
+            if id.starts_with("refused-") || id.starts_with("stray-") {
                 let error = "we do not like it".to_owned();
+                let stream_sequence = stream_sequence + if id.starts_with("stray-") { 1000 } else { 0 };
                 applied.refused.push(Refused { stream_sequence, reason: "disliked", error });
                 continue;
             }
