@@ -17,7 +17,8 @@ pub struct RunnerSettings {
     pub backoff_min: Duration,
     /// Longest pause of a back-off.
     pub backoff_max: Duration,
-    /// How often an idle leader looks at stream and consumer.
+    /// How often an idle leader looks at stream, consumer and checkpoint. Also how late it may be seen to have passed an
+    /// event that its consumer's filter leaves out.
     pub idle_check: Duration,
     /// How long the consumer may have events for us and hand out none before it is rewound.
     pub stall_after: Duration,
@@ -40,7 +41,7 @@ impl Default for RunnerSettings {
             transient_retries_max: 5,
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_secs(5),
-            idle_check: Duration::from_secs(5),
+            idle_check: Duration::from_secs(1),
             stall_after: Duration::from_secs(30),
             stalls_max: 3,
             standby_poll: Duration::from_secs(1),

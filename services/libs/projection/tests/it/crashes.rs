@@ -114,9 +114,9 @@ async fn run_for_steps(world: &World, steps: u32) {
 async fn a_load_survives_crash_after_crash() {
     run_test(async || {
         let mut world = World::new().await;
-        world.store_many(300).await;
+        world.store_many(120).await;
         let mut reached = 0;
-        while reached < 300 {
+        while reached < 120 {
             let running = world.start_with(Everything::default(), |settings| settings.pull.messages = 7);
             eventually("some more is applied", PATIENCE, async || {
                 world.checkpoint::<Everything>().await.is_ok_and(|sequence| sequence > reached)
