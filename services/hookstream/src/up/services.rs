@@ -142,7 +142,7 @@ fn inherited(settings: &Settings) -> Vec<(OsString, OsString)> {
     let mut environment: Vec<(OsString, OsString)> =
         std::env::vars_os().filter(|(name, _)| !name.to_str().is_some_and(is_setting)).collect();
     let passed_on = SETTINGS.iter().filter(|setting| {
-        matches!(setting.group, "General" | "Gateway" | "Backend" | "HTTP" | "Projections")
+        !matches!(setting.group, "NATS" | "Postgres" | "Secrets" | "hookstream up" | "hookstream send")
             && !matches!(setting.name, "HOOKSTREAM_CONFIG" | "HOOKSTREAM_METRICS_ADDR")
             && !is_default(settings, setting.name)
     });
