@@ -56,7 +56,7 @@ async fn health_readiness_and_metrics_have_their_pages() {
         gateway.send(&github_delivery("issues", ISSUE)).await;
         gateway.send(&github_delivery("issues", "{}")).await;
         let page = http::get(&format!("{}/metrics", gateway.url)).await?;
-        assert!(page.header("content-type").unwrap().starts_with("application/openmetrics-text"));
+        assert!(page.header("content-type").unwrap().starts_with("text/plain; version=0.0.4"));
         let text = page.text();
         for line in [
             r#"hookstream_webhook_requests_total{source="github",status="202"} 1"#,

@@ -1,6 +1,6 @@
 //! The metrics of a process, in the text format of Prometheus. Names begin with `hookstream_`, units come last.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::encoding::text::encode;
@@ -10,7 +10,7 @@ use prometheus_client::registry::{Metric, Registry};
 use crate::ProcessInfo;
 
 /// Content type of [`Metrics::encode`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Upper bounds for histograms of how long something took, in seconds, from a millisecond to half a minute.
 pub const SECONDS_BUCKETS: [f64; 14] =
@@ -45,12 +45,42 @@ impl Metrics {
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = encode(&mut text, &self.lock());
-        text
+        plain(&text)
     }
 
     fn lock(&self) -> MutexGuard<'_, Registry> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// `OpenMetrics` as the older text format, which every scraper and `promtool` read: there a family of counters or infos
+/// is named as its samples are, an info is a gauge, and there are neither units nor an end mark.
+/// (<https://prometheus.io/docs/instrumenting/exposition_formats>, "Text-based format")
+fn plain(open_metrics: &str) -> String {
+    let mut text = String::with_capacity(open_metrics.len());
+    // OpenMetrics puts HELP before TYPE, and only TYPE says what the name has to become.
+    let mut help = None;
+    for line in open_metrics.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            help = rest.split_once(' ');
+        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' '))
+        {
+            let (suffix, kind) = match kind {
+                "counter" => ("_total", "counter"),
+                "info" => ("_info", "gauge"),
+                "unknown" => ("", "untyped"),
+                kind => ("", kind),
+            };
+            if let Some((_, words)) = help.take().filter(|(of, _)| *of == name) {
+                let _ = writeln!(text, "# HELP {name}{suffix} {words}");
+            }
+            let _ = writeln!(text, "# TYPE {name}{suffix} {kind}");
+        } else if !line.starts_with('#') {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
 }
 
 impl fmt::Debug for Metrics {
@@ -62,6 +92,9 @@ impl fmt::Debug for Metrics {
 #[cfg(test)]
 mod tests {
     use prometheus_client::metrics::counter::Counter;
+    use prometheus_client::metrics::gauge::Gauge;
+    use prometheus_client::metrics::histogram::Histogram;
+    use prometheus_client::registry::Unit;
 
     use super::*;
 
@@ -75,6 +108,35 @@ mod tests {
         assert!(
             text.contains(r#"hookstream_build_info{process="hookstream-test",version="1.2.3"} 1"#),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn a_scraper_of_the_older_text_format_finds_every_family_under_the_name_of_its_samples() {
+        let metrics = Metrics::new(&ProcessInfo { name: "hookstream-test", about: "", version: "1.2.3" });
+        metrics.register("events", "Events", Counter::<u64>::default());
+        metrics.register("leading", "Whether it leads", Gauge::<i64>::default());
+        metrics.with(|registry| {
+            registry.register_with_unit("batch", "Batches", Unit::Seconds, Histogram::new([0.5]));
+        });
+        assert_eq!(
+            metrics.encode(),
+            r#"# HELP hookstream_build_info Which process this is.
+# TYPE hookstream_build_info gauge
+hookstream_build_info{process="hookstream-test",version="1.2.3"} 1
+# HELP hookstream_events_total Events.
+# TYPE hookstream_events_total counter
+hookstream_events_total 0
+# HELP hookstream_leading Whether it leads.
+# TYPE hookstream_leading gauge
+hookstream_leading 0
+# HELP hookstream_batch_seconds Batches.
+# TYPE hookstream_batch_seconds histogram
+hookstream_batch_seconds_sum 0.0
+hookstream_batch_seconds_count 0
+hookstream_batch_seconds_bucket{le="0.5"} 0
+hookstream_batch_seconds_bucket{le="+Inf"} 0
+"#
         );
     }
 }
