@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hookstream_runtime::{Settings, exit};
-use hookstream_store::{Connection, PgSettings, StoreError, migrations};
+use hookstream_store::{Connection, PgSettings, SettingsError, StoreError, migrations};
 use time::OffsetDateTime;
 
 use super::finding::Finding;
@@ -16,16 +16,23 @@ const OFFSET_MAX: time::Duration = time::Duration::seconds(30);
 const OFFSET_NOTABLE: time::Duration = time::Duration::seconds(2);
 
 pub(super) async fn examine(settings: &Settings) -> anyhow::Result<Vec<Finding>> {
-    let postgres = PgSettings::read(&|name| settings.get(name))?;
-    let asked = tokio::time::timeout(ANSWER_WITHIN, ask(&postgres)).await;
-    let problem = match asked {
-        Ok(Ok(findings)) => return Ok(findings),
-        Ok(Err(error)) => exit::chain(&error),
-        Err(_) => format!("no answer within {} s", ANSWER_WITHIN.as_secs()),
+    let problem = match PgSettings::read(&|name| settings.get(name)) {
+        // Nobody has said yet where Postgres is: that is for doctor to tell, not a wrong setting.
+        Err(error @ SettingsError::NoUser) => error.to_string(),
+        Err(error) => return Err(error.into()),
+        Ok(postgres) => {
+            let asked = tokio::time::timeout(ANSWER_WITHIN, ask(&postgres)).await;
+            let problem = match asked {
+                Ok(Ok(findings)) => return Ok(findings),
+                Ok(Err(error)) => exit::chain(&error),
+                Err(_) => format!("no answer within {} s", ANSWER_WITHIN.as_secs()),
+            };
+            format!("{}: {problem}", postgres.describe())
+        }
     };
     let advice = "start Postgres (deploy/up starts one), or correct DATABASE_URL (or PGHOST, PGUSER, …)";
     Ok(vec![
-        Finding::fail("postgres", format!("{}: {problem}", postgres.describe()), advice),
+        Finding::fail("postgres", problem, advice),
         Finding::skip("migrations", "Postgres cannot be reached", "see check postgres"),
         Finding::skip("clock", "Postgres cannot be reached", "see check postgres"),
     ])

@@ -89,3 +89,15 @@ async fn what_is_away_or_not_set_is_told_with_advice_and_without_secrets() {
         assert!(!done.stdout.contains(&secret) && !done.stderr.contains(&secret), "{done:?}");
     }
 }
+
+#[test]
+fn a_machine_where_nothing_is_set_up_gets_the_whole_report() {
+    let done = Hookstream::new(&["doctor"])
+        .env("NATS_URL", "nats://127.0.0.1:1")
+        .env("USER", "")
+        .run_blocking()
+        .expect_code(1);
+    for line in ["fail   nats ", "fail   postgres ", "PGUSER", "fail   GITHUB_WEBHOOK_SECRET "] {
+        assert!(done.stdout.contains(line), "no {line:?} in\n{}", done.stdout);
+    }
+}
