@@ -84,14 +84,19 @@ fn print(args: &Args, differences: &[Difference], remaining: &[Difference]) -> a
     }
     match (differences.len(), args.apply, remaining.len()) {
         (0, ..) => progress("streams and consumers are as they should be"),
-        (_, false, count) => progress(format_args!("{count} differences; --apply changes them")),
-        (count, true, 0) => progress(format_args!("{count} differences applied")),
+        (_, false, count) => progress(format_args!("{}; --apply mends that", counted(count))),
+        (count, true, 0) => progress(format_args!("{} mended", counted(count))),
         (_, true, left) => progress(format_args!(
-            "{left} differences remain that the server cannot change in place: a consumer may be deleted and provisioned \
-             again; a stream holds the events, so move those first"
+            "{} left that the server cannot change in place: a consumer may be deleted and provisioned again; a stream \
+             holds the events, so move those first",
+            counted(left)
         )),
     }
     Ok(())
+}
+
+fn counted(differences: usize) -> String {
+    format!("{differences} difference{}", if differences == 1 { "" } else { "s" })
 }
 
 fn as_row(difference: &Difference, outcome: &str) -> [String; 5] {

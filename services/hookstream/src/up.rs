@@ -46,7 +46,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// The first start creates the data directory with its secrets; later ones reuse it. When all is ready, one line that
 /// begins with `ready` goes to standard output, and <data dir>/connection.env holds, as lines that a shell can source:
 /// NATS_URL (role operator), NATS_SUBSCRIBER_URL (role subscriber), NATS_MONITOR_URL, DATABASE_URL, GATEWAY_URL,
-/// BACKEND_URL, GITHUB_WEBHOOK_SECRET, INTERNAL_WEBHOOK_SECRET and HOOKSTREAM_API_TOKEN.
+/// BACKEND_URL, <PROJECTION>_METRICS_URL, GITHUB_WEBHOOK_SECRET, INTERNAL_WEBHOOK_SECRET and HOOKSTREAM_API_TOKEN.
 ///
 /// Logs are in <data dir>/logs; what services report as errors comes to standard error, too. A process that dies is
 /// started again. Health and metrics of the three projections are on HOOKSTREAM_METRICS_ADDR (127.0.0.1:9101 unless
@@ -157,7 +157,7 @@ async fn migrate_all(servers: &Servers) -> anyhow::Result<()> {
 }
 
 /// The lines of connection.env.
-fn connection(addresses: &Addresses, secrets: &Secrets, servers: &Servers) -> [(&'static str, String); 9] {
+fn connection(addresses: &Addresses, secrets: &Secrets, servers: &Servers) -> [(&'static str, String); 12] {
     [
         ("NATS_URL", servers.operator_url.clone()),
         ("NATS_SUBSCRIBER_URL", servers.subscriber_url.clone()),
@@ -165,6 +165,9 @@ fn connection(addresses: &Addresses, secrets: &Secrets, servers: &Servers) -> [(
         ("DATABASE_URL", servers.database_url.clone()),
         ("GATEWAY_URL", addresses::url(addresses.gateway)),
         ("BACKEND_URL", addresses::url(addresses.backend)),
+        ("PHASE_QUEUE_METRICS_URL", addresses::url(addresses.phase_queue)),
+        ("TASK_LOG_METRICS_URL", addresses::url(addresses.task_log)),
+        ("AUDIT_METRICS_URL", addresses::url(addresses.audit)),
         ("GITHUB_WEBHOOK_SECRET", secrets::text(&secrets.github)),
         ("INTERNAL_WEBHOOK_SECRET", secrets::text(&secrets.internal)),
         ("HOOKSTREAM_API_TOKEN", secrets::text(&secrets.api_token)),

@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use hookstream_local::{Passwords, random_password};
 use hookstream_runtime::Settings;
+use hookstream_signature::Key;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::data_dir::DataDir;
@@ -29,6 +30,8 @@ impl Secrets {
             let given =
                 hookstream_runtime::settings::Setting::named(name).and_then(|_| settings.secret(name));
             if let Some(given) = given {
+                Key::new(name, given.expose_secret().as_bytes())
+                    .map_err(|error| settings.invalid(name, format!("cannot be used: {error}")))?;
                 return Ok(given);
             }
             if let Some((_, value)) = kept.iter().find(|(known, _)| known == name) {
@@ -86,8 +89,17 @@ mod tests {
             assert_eq!(text(one), text(other));
             assert!(text(one).len() >= 32);
         }
-        hookstream_signature::Key::new("test", text(&first.internal).as_bytes()).unwrap();
+        Key::new("test", text(&first.internal).as_bytes()).unwrap();
         assert!(text(&first.internal).starts_with("whsec_"));
+    }
+
+    #[test]
+    fn a_blank_secret_is_refused_by_the_name_of_its_setting() {
+        let dir = tempfile::tempdir().unwrap();
+        let blank = Settings::from_pairs([("GITHUB_WEBHOOK_SECRET", " ")]);
+        let error = Secrets::load(&DataDir::open(dir.path()).unwrap(), &blank).unwrap_err();
+        assert!(error.is::<hookstream_runtime::SettingsError>(), "{error:?}");
+        assert!(error.to_string().starts_with("GITHUB_WEBHOOK_SECRET"), "{error}");
     }
 
     #[test]

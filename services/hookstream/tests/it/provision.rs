@@ -14,7 +14,7 @@ async fn differences_are_shown_and_nothing_is_changed_without_apply() {
     for asset in ["stream WEBHOOKS", "stream REJECTIONS", "stream PHASES", "consumer audit"] {
         assert!(done.stdout.contains(asset), "{done:?}");
     }
-    assert!(done.stderr.contains("--apply changes them"), "{done:?}");
+    assert!(done.stderr.contains("--apply mends that"), "{done:?}");
     let bus = nats.connect("operator").await;
     let state = bus.stream_state("WEBHOOKS").await;
     assert!(matches!(state, Err(BusError::StreamMissing(_))), "{state:?}");
