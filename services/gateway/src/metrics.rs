@@ -46,6 +46,7 @@ pub(crate) struct GatewayMetrics {
     seconds: Histograms<SourceLabels>,
     body_bytes: Histograms<SourceLabels>,
     rejections: Family<ReasonLabels, Counter>,
+    rejection_records: Family<OutcomeLabels, Counter>,
     key_uses: Family<KeyLabels, Counter>,
     publish_seconds: Histograms<OutcomeLabels>,
     in_flight: Gauge,
@@ -72,6 +73,11 @@ impl GatewayMetrics {
                 Family::new_with_constructor(bytes),
             ),
             rejections: metrics.register("webhook_rejections", "Webhooks refused, by reason", rejections),
+            rejection_records: metrics.register(
+                "rejection_records",
+                "Records of what was refused: stored in the stream REJECTIONS, or why not",
+                Family::default(),
+            ),
             key_uses: metrics.register(
                 "webhook_key_uses",
                 "Webhooks verified and understood, by the id of the key that matched",
@@ -114,6 +120,10 @@ impl GatewayMetrics {
 
     pub(crate) fn refused(&self, source: &'static str, reason: &'static str) {
         self.rejections.get_or_create(&ReasonLabels { source, reason }).inc();
+    }
+
+    pub(crate) fn rejection_told(&self, outcome: &'static str) {
+        self.rejection_records.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
     pub(crate) fn verified(&self, source: &'static str, key_id: &str) {

@@ -1,7 +1,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hookstream_bus::{PublishError, Publisher};
 use hookstream_runtime::admin::Admin;
@@ -14,9 +14,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::body::{self, Arriving, Room};
+use crate::body::{self, Arriving, Room, WholeBody};
 use crate::metrics::GatewayMetrics;
 use crate::refusal::Refusal;
+use crate::rejections::{self, Refused, Rejections};
 use crate::respond::{self, Answer};
 use crate::route::{Endpoint, route};
 use crate::source::{self, Intake, take_in_aside};
@@ -32,8 +33,9 @@ struct Shared {
     publisher: Publisher,
     admin: Admin,
     metrics: GatewayMetrics,
+    rejections: Rejections,
     room: Room,
-    /// Owns what reads the rest of refused bodies, each bounded in time and size.
+    /// Owns what is done with refused bodies after the answer, each bounded in time and size.
     discards: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -45,6 +47,8 @@ struct Context {
     source: &'static str,
     /// The sender's id for the delivery, if it has one; not verified.
     delivery: String,
+    /// The body, once all of it was read.
+    body: OnceLock<Arc<WholeBody>>,
 }
 
 impl Service {
@@ -57,6 +61,7 @@ impl Service {
             config: Arc::new(gateway.config),
             admin: gateway.admin,
             metrics: gateway.metrics,
+            rejections: gateway.rejections,
             discards: TaskTracker::new(),
             shutdown,
         }))
@@ -89,7 +94,7 @@ impl Shared {
             Ok(endpoint) => self.store(endpoint, head.headers.clone(), &mut body, &context).await,
             Err(refusal) => Err(refusal),
         };
-        let mut answer = result.unwrap_or_else(|refusal| self.refuse(&refusal, &context));
+        let mut answer = result.unwrap_or_else(|refusal| self.refuse(&refusal, &context, &head.headers));
         if let Some(left) = body.left() {
             self.leave(left, &head.headers, &mut answer);
         }
@@ -107,7 +112,8 @@ impl Shared {
     ) -> Result<Answer, Refusal> {
         body::check_declared_size(&headers, &self.config.body)?;
         let content_type = source::check_content(endpoint, &headers)?;
-        let whole = body.read(&self.config.body, &self.room).await?;
+        let whole = Arc::new(body.read(&self.config.body, &self.room).await?);
+        let whole = context.body.get_or_init(|| whole);
         self.metrics.body_read(context.source, whole.bytes.len());
         let received_at = OffsetDateTime::now_utc();
         let request =
@@ -150,7 +156,7 @@ impl Shared {
         }
     }
 
-    fn refuse(&self, refusal: &Refusal, context: &Context) -> Answer {
+    fn refuse(&self, refusal: &Refusal, context: &Context, headers: &HeaderMap) -> Answer {
         let Context { request_id, source, delivery, .. } = context;
         let (reason, status) = (refusal.reason(), refusal.status().as_u16());
         let peer = context.peer.map(|peer| peer.0.to_string());
@@ -159,7 +165,30 @@ impl Shared {
             %request_id, source, reason, status, delivery, peer,
             "refused request {request_id}: {reason}: {}", refusal.detail()
         );
+        if rejections::is_told(refusal) {
+            self.tell(refusal, context, headers);
+        }
         respond::refusal(refusal, *request_id)
+    }
+
+    /// Tells the stream of refusals about this one; it waits for nothing.
+    fn tell(&self, refusal: &Refusal, context: &Context, headers: &HeaderMap) {
+        const ASIDE_BYTES_MIN: usize = 128 * 1024;
+        let refused = Refused {
+            source: context.source.to_owned(),
+            address: context.peer.map(|peer| peer.0.ip()),
+            request_id: context.request_id,
+            reason: refusal.reason(),
+            status: refusal.status().as_u16(),
+        };
+        let Some(telling) = self.rejections.note(refused, headers) else { return };
+        match context.body.get().cloned() {
+            // Hashing takes its time. The body keeps its room meanwhile.
+            Some(body) if body.bytes.len() >= ASIDE_BYTES_MIN => {
+                self.discards.spawn_blocking(move || telling.tell(Some(&body.bytes)));
+            }
+            body => telling.tell(body.as_ref().map(|body| &body.bytes)),
+        }
     }
 
     /// Answers before the body has been read: nothing else comes on this connection.
@@ -191,6 +220,7 @@ impl Context {
             peer: head.extensions.get().copied(),
             source: endpoint.map_or("none", |endpoint| endpoint.source_name()),
             delivery,
+            body: OnceLock::new(),
         }
     }
 }

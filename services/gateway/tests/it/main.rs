@@ -10,6 +10,7 @@ mod limits;
 mod outages;
 mod process;
 mod receipts;
+mod rejections;
 mod routes;
 mod shutdown;
 mod signatures;
