@@ -7,6 +7,7 @@ use hookstream_signature::{Key, Keyring};
 use secrecy::ExposeSecret as _;
 
 use crate::body::BodyLimits;
+use crate::replay::ReplayWindow;
 
 /// What a gateway needs to know. Its secrets are in keyrings, which show none.
 #[derive(Debug, Clone)]
@@ -15,6 +16,8 @@ pub struct Config {
     pub github_keys: Arc<Keyring>,
     /// The active keys of internal webhooks.
     pub internal_keys: Arc<Keyring>,
+    /// How replays of GitHub's webhooks are found.
+    pub github_replay: ReplayWindow,
     /// Bounds on bodies.
     pub body: BodyLimits,
     /// Bounds on connections.
@@ -43,6 +46,7 @@ impl Config {
         Ok(Self {
             github_keys: keyring(settings, "GITHUB_WEBHOOK_SECRET", "GITHUB_WEBHOOK_SECRET_PREVIOUS")?,
             internal_keys: keyring(settings, "INTERNAL_WEBHOOK_SECRET", "INTERNAL_WEBHOOK_SECRET_PREVIOUS")?,
+            github_replay: ReplayWindow::github(settings)?,
             body,
             http: http::Limits::read(settings)?,
             publish_budget: settings.duration("HOOKSTREAM_PUBLISH_BUDGET")?,

@@ -1,7 +1,8 @@
 //! Verifies webhooks and appends each to the stream; knows no database.
 //!
 //! The journey of a request: `route` finds whose endpoint it is, `body` reads it within bounds, `source` verifies the
-//! exact bytes and only then parses them into an event, `service` appends that to the stream and answers. Whatever
+//! exact bytes and only then parses them into an event, `replay` looks whether its body came before under another id,
+//! `service` appends it to the stream and answers. Whatever
 //! goes wrong on the way is a `Refusal`, which knows its status, what the caller is told and what the log is told;
 //! `rejections` tells a stream of its own about it, aside.
 //!
@@ -15,6 +16,7 @@ mod metrics;
 mod readiness;
 mod refusal;
 mod rejections;
+mod replay;
 mod respond;
 mod route;
 mod service;
@@ -30,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use body::BodyLimits;
 pub use config::Config;
+pub use replay::{ReplayPolicy, ReplayWindow};
 
 use rejections::Rejections;
 use service::Service;

@@ -27,6 +27,12 @@ struct ReasonLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReplayLabels {
+    source: &'static str,
+    action: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KeyLabels {
     source: &'static str,
     key_id: String,
@@ -47,6 +53,7 @@ pub(crate) struct GatewayMetrics {
     body_bytes: Histograms<SourceLabels>,
     rejections: Family<ReasonLabels, Counter>,
     rejection_records: Family<OutcomeLabels, Counter>,
+    suspected_replays: Family<ReplayLabels, Counter>,
     key_uses: Family<KeyLabels, Counter>,
     publish_seconds: Histograms<OutcomeLabels>,
     in_flight: Gauge,
@@ -76,6 +83,11 @@ impl GatewayMetrics {
             rejection_records: metrics.register(
                 "rejection_records",
                 "Records of what was refused: stored in the stream REJECTIONS, or why not",
+                Family::default(),
+            ),
+            suspected_replays: metrics.register(
+                "webhook_suspected_replays",
+                "Webhooks whose body came before under another id, and what was done about it",
                 Family::default(),
             ),
             key_uses: metrics.register(
@@ -124,6 +136,10 @@ impl GatewayMetrics {
 
     pub(crate) fn rejection_told(&self, outcome: &'static str) {
         self.rejection_records.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    pub(crate) fn suspected_replay(&self, source: &'static str, action: &'static str) {
+        self.suspected_replays.get_or_create(&ReplayLabels { source, action }).inc();
     }
 
     pub(crate) fn verified(&self, source: &'static str, key_id: &str) {

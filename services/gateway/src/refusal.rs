@@ -30,6 +30,10 @@ pub(crate) enum Refusal {
     Header(&'static str, &'static str),
     /// The body makes no event.
     Body(InvalidBody),
+    /// The same body was stored under another id not long before.
+    Replay,
+    /// The same body is being stored under another id, which may fail.
+    ReplayInHand,
     /// The stream did not take it, or not in time.
     NotStored(PublishError),
 }
@@ -44,8 +48,8 @@ impl Refusal {
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::ContentEncoding | Self::ContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Signature(_) => StatusCode::UNAUTHORIZED,
-            Self::BrokenBody | Self::Header(..) | Self::Body(_) => StatusCode::BAD_REQUEST,
-            Self::Overloaded | Self::NotStored(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BrokenBody | Self::Header(..) | Self::Body(_) | Self::Replay => StatusCode::BAD_REQUEST,
+            Self::Overloaded | Self::ReplayInHand | Self::NotStored(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -62,7 +66,8 @@ impl Refusal {
             Self::Signature(_) => "unauthorized",
             Self::Header(..) => "invalid_header",
             Self::Body(invalid) => invalid.code(),
-            Self::Overloaded | Self::NotStored(_) => "not_stored",
+            Self::Replay => "suspected_replay",
+            Self::Overloaded | Self::ReplayInHand | Self::NotStored(_) => "not_stored",
         }
     }
 
@@ -81,7 +86,10 @@ impl Refusal {
             Self::Signature(_) => "the signature is missing or not valid".into(),
             Self::Header(name, rule) => format!("header {name} {rule}").into(),
             Self::Body(invalid) => invalid.to_string().into(),
-            Self::Overloaded | Self::NotStored(_) => "the event was not stored; send it again later".into(),
+            Self::Replay => "the same body was stored before, under another delivery id".into(),
+            Self::Overloaded | Self::ReplayInHand | Self::NotStored(_) => {
+                "the event was not stored; send it again later".into()
+            }
         }
     }
 
@@ -91,6 +99,7 @@ impl Refusal {
             Self::Signature(error) => error.code(),
             Self::NotStored(error) => error.code(),
             Self::Overloaded => "overloaded",
+            Self::ReplayInHand => "replay_in_hand",
             other => other.code(),
         }
     }
@@ -101,7 +110,7 @@ impl Refusal {
             Self::NotStored(PublishError::TooLarge) => None,
             // Room comes from retention or an operator, neither of which is quick.
             Self::NotStored(PublishError::Full(_)) => Some(60),
-            Self::NotStored(_) | Self::Overloaded => Some(5),
+            Self::NotStored(_) | Self::Overloaded | Self::ReplayInHand => Some(5),
             _ => None,
         }
     }

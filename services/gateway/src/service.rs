@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -8,7 +9,7 @@ use hookstream_runtime::admin::Admin;
 use hookstream_runtime::http::{PeerAddr, RequestId};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, EXPECT, HeaderValue};
-use hyper::{HeaderMap, Request};
+use hyper::{HeaderMap, Request, StatusCode};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ use crate::body::{self, Arriving, Room, WholeBody};
 use crate::metrics::GatewayMetrics;
 use crate::refusal::Refusal;
 use crate::rejections::{self, Refused, Rejections};
+use crate::replay::Replays;
 use crate::respond::{self, Answer};
 use crate::route::{Endpoint, route};
 use crate::source::{self, Intake, take_in_aside};
@@ -34,6 +36,8 @@ struct Shared {
     admin: Admin,
     metrics: GatewayMetrics,
     rejections: Rejections,
+    /// By source; the others sign their ids.
+    replays: HashMap<&'static str, Replays>,
     room: Room,
     /// Owns what is done with refused bodies after the answer, each bounded in time and size.
     discards: TaskTracker,
@@ -55,6 +59,8 @@ impl Service {
     pub(crate) fn new(gateway: Gateway, shutdown: CancellationToken) -> Self {
         let alone = gateway.bus.publisher(gateway.config.publish_budget);
         let together = |limits| alone.clone().with_group_commit(limits);
+        let github = Endpoint::Github.source_name();
+        let github = (github, Replays::new(github, &gateway.config.github_replay, &gateway.metrics));
         Self(Arc::new(Shared {
             publisher: gateway.config.group_commit.map_or(alone.clone(), together),
             room: Room::new(&gateway.config.body),
@@ -62,6 +68,7 @@ impl Service {
             admin: gateway.admin,
             metrics: gateway.metrics,
             rejections: gateway.rejections,
+            replays: HashMap::from([github]),
             discards: TaskTracker::new(),
             shutdown,
         }))
@@ -118,9 +125,17 @@ impl Shared {
         let received_at = OffsetDateTime::now_utc();
         let request =
             source::Request { endpoint, headers, content_type, body: whole.bytes.clone(), received_at };
-        let intake = take_in_aside(request, Arc::clone(&self.config)).await?;
+        let mut intake = take_in_aside(request, Arc::clone(&self.config)).await?;
         self.metrics.verified(context.source, &intake.envelope.key_id);
-        self.append(intake, context).await
+        let claim = match self.replays.get(context.source) {
+            Some(replays) => replays.claim(&mut intake.envelope)?,
+            None => None,
+        };
+        let answer = self.append(intake, context).await?;
+        if let Some(claim) = claim.filter(|_| answer.status() == StatusCode::ACCEPTED) {
+            claim.stored();
+        }
+        Ok(answer)
     }
 
     async fn append(&self, intake: Intake, context: &Context) -> Result<Answer, Refusal> {

@@ -11,6 +11,7 @@ mod outages;
 mod process;
 mod receipts;
 mod rejections;
+mod replays;
 mod routes;
 mod shutdown;
 mod signatures;
