@@ -1,6 +1,6 @@
 //! Verifies webhooks and appends each to the stream; knows no database.
 //!
-//! The journey of a request: `route` finds whose endpoint it is, `body` reads it within bounds, `source` verifies the
+//! The journey of a request: `limits` says whether it comes too often, `route` finds whose endpoint it is, `body` reads it within bounds, `source` verifies the
 //! exact bytes and only then parses them into an event, `replay` looks whether its body came before under another id,
 //! `service` appends it to the stream and answers. Whatever
 //! goes wrong on the way is a `Refusal`, which knows its status, what the caller is told and what the log is told;
@@ -12,6 +12,7 @@
 mod body;
 mod client;
 mod config;
+mod limits;
 mod metrics;
 mod readiness;
 mod refusal;
@@ -31,7 +32,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use body::BodyLimits;
+pub use client::TrustedProxies;
 pub use config::Config;
+pub use limits::RateLimits;
 pub use replay::{ReplayPolicy, ReplayWindow};
 
 use rejections::Rejections;

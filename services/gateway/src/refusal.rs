@@ -1,9 +1,21 @@
 use std::borrow::Cow;
+use std::time::Duration;
 
 use hookstream_bus::PublishError;
 use hookstream_event::InvalidBody;
 use hookstream_signature::VerifyError;
 use hyper::StatusCode;
+
+/// What there was too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TooMany {
+    /// Requests of one client.
+    Requests,
+    /// Verified webhooks of one source.
+    OfSource,
+    /// Bad signatures of one client.
+    BadSignatures,
+}
 
 /// Why a webhook was not stored. One place says, for each, the status, what the caller is told and what we are told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +24,8 @@ pub(crate) enum Refusal {
     UnknownPath,
     /// The endpoint takes POST only.
     Method,
+    /// Too many of these lately; how long until the next may come.
+    TooMany(TooMany, Duration),
     /// The body is larger than this many bytes.
     TooLarge(usize),
     /// The body took too long, or came too slowly.
@@ -45,6 +59,7 @@ impl Refusal {
             Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) | Self::NotStored(PublishError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooMany(..) => StatusCode::TOO_MANY_REQUESTS,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::ContentEncoding | Self::ContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Signature(_) => StatusCode::UNAUTHORIZED,
@@ -59,6 +74,7 @@ impl Refusal {
             Self::UnknownPath => "not_found",
             Self::Method => "method_not_allowed",
             Self::TooLarge(_) | Self::NotStored(PublishError::TooLarge) => "body_too_large",
+            Self::TooMany(..) => "rate_limited",
             Self::SlowBody => "body_too_slow",
             Self::BrokenBody => "body_incomplete",
             Self::ContentEncoding => "unsupported_content_encoding",
@@ -79,6 +95,9 @@ impl Refusal {
             Self::Method => "webhooks are posted".into(),
             Self::TooLarge(max) => format!("the body exceeds {max} bytes").into(),
             Self::NotStored(PublishError::TooLarge) => "the event is too large to be stored".into(),
+            Self::TooMany(TooMany::Requests, _) => "too many requests from this address".into(),
+            Self::TooMany(TooMany::OfSource, _) => "too many webhooks of this source".into(),
+            Self::TooMany(TooMany::BadSignatures, _) => "too many bad signatures from this address".into(),
             Self::SlowBody => "the body came too slowly".into(),
             Self::BrokenBody => "the body is incomplete or its chunks are malformed".into(),
             Self::ContentEncoding => "only uncompressed bodies are taken".into(),
@@ -98,6 +117,9 @@ impl Refusal {
         match self {
             Self::Signature(error) => error.code(),
             Self::NotStored(error) => error.code(),
+            Self::TooMany(TooMany::Requests, _) => "client_rate_limited",
+            Self::TooMany(TooMany::OfSource, _) => "source_rate_limited",
+            Self::TooMany(TooMany::BadSignatures, _) => "signature_rate_limited",
             Self::Overloaded => "overloaded",
             Self::ReplayInHand => "replay_in_hand",
             other => other.code(),
@@ -110,6 +132,10 @@ impl Refusal {
             Self::NotStored(PublishError::TooLarge) => None,
             // Room comes from retention or an operator, neither of which is quick.
             Self::NotStored(PublishError::Full(_)) => Some(60),
+            // Whole seconds, and never none.
+            Self::TooMany(_, wait) => {
+                Some(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1))
+            }
             Self::NotStored(_) | Self::Overloaded | Self::ReplayInHand => Some(5),
             _ => None,
         }

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
@@ -16,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::body::{self, Arriving, Room, WholeBody};
+use crate::client::TrustedProxies;
+use crate::limits::Limits;
 use crate::metrics::GatewayMetrics;
 use crate::refusal::Refusal;
 use crate::rejections::{self, Refused, Rejections};
@@ -35,6 +38,7 @@ struct Shared {
     publisher: Publisher,
     admin: Admin,
     metrics: GatewayMetrics,
+    limits: Limits,
     rejections: Rejections,
     /// By source; the others sign their ids.
     replays: HashMap<&'static str, Replays>,
@@ -47,7 +51,10 @@ struct Shared {
 /// What the log tells of a request, beside what became of it.
 struct Context {
     request_id: RequestId,
+    /// The client, or the proxy in front.
     peer: Option<PeerAddr>,
+    /// The client, as far as trusted proxies tell.
+    address: Option<IpAddr>,
     source: &'static str,
     /// The sender's id for the delivery, if it has one; not verified.
     delivery: String,
@@ -63,6 +70,7 @@ impl Service {
         let github = (github, Replays::new(github, &gateway.config.github_replay, &gateway.metrics));
         Self(Arc::new(Shared {
             publisher: gateway.config.group_commit.map_or(alone.clone(), together),
+            limits: Limits::new(&gateway.config.rates),
             room: Room::new(&gateway.config.body),
             config: Arc::new(gateway.config),
             admin: gateway.admin,
@@ -96,12 +104,14 @@ impl Shared {
         let (head, body) = request.into_parts();
         let mut body = Arriving::new(body);
         let endpoint = route(&head.method, head.uri.path());
-        let context = Context::new(&head, endpoint.as_ref().ok());
-        let result = match endpoint {
+        let context = Context::new(&head, endpoint.as_ref().ok(), &self.config.rates.trusted_proxies);
+        let admitted = self.limits.request(context.address);
+        let result = match admitted.and(endpoint) {
             Ok(endpoint) => self.store(endpoint, head.headers.clone(), &mut body, &context).await,
             Err(refusal) => Err(refusal),
         };
-        let mut answer = result.unwrap_or_else(|refusal| self.refuse(&refusal, &context, &head.headers));
+        let mut answer = result
+            .unwrap_or_else(|refusal| self.refuse(&self.limit(refusal, &context), &context, &head.headers));
         if let Some(left) = body.left() {
             self.leave(left, &head.headers, &mut answer);
         }
@@ -127,6 +137,7 @@ impl Shared {
             source::Request { endpoint, headers, content_type, body: whole.bytes.clone(), received_at };
         let mut intake = take_in_aside(request, Arc::clone(&self.config)).await?;
         self.metrics.verified(context.source, &intake.envelope.key_id);
+        self.limits.verified(context.source)?;
         let claim = match self.replays.get(context.source) {
             Some(replays) => replays.claim(&mut intake.envelope)?,
             None => None,
@@ -171,13 +182,22 @@ impl Shared {
         }
     }
 
+    /// A bad signature, or that there are too many of them.
+    fn limit(&self, refusal: Refusal, context: &Context) -> Refusal {
+        match refusal {
+            Refusal::Signature(_) => self.limits.bad_signature(context.address).err().unwrap_or(refusal),
+            other => other,
+        }
+    }
+
     fn refuse(&self, refusal: &Refusal, context: &Context, headers: &HeaderMap) -> Answer {
         let Context { request_id, source, delivery, .. } = context;
         let (reason, status) = (refusal.reason(), refusal.status().as_u16());
         let peer = context.peer.map(|peer| peer.0.to_string());
+        let address = context.address.map(|address| address.to_string());
         self.metrics.refused(source, reason);
         tracing::warn!(
-            %request_id, source, reason, status, delivery, peer,
+            %request_id, source, reason, status, delivery, peer, address,
             "refused request {request_id}: {reason}: {}", refusal.detail()
         );
         if rejections::is_told(refusal) {
@@ -191,7 +211,7 @@ impl Shared {
         const ASIDE_BYTES_MIN: usize = 128 * 1024;
         let refused = Refused {
             source: context.source.to_owned(),
-            address: context.peer.map(|peer| peer.0.ip()),
+            address: context.address,
             request_id: context.request_id,
             reason: refusal.reason(),
             status: refusal.status().as_u16(),
@@ -224,7 +244,12 @@ impl Shared {
 }
 
 impl Context {
-    fn new(head: &hyper::http::request::Parts, endpoint: Option<&Endpoint>) -> Self {
+    fn new(
+        head: &hyper::http::request::Parts,
+        endpoint: Option<&Endpoint>,
+        proxies: &TrustedProxies,
+    ) -> Self {
+        let peer: Option<PeerAddr> = head.extensions.get().copied();
         let delivery = ["x-github-delivery", "webhook-id"]
             .iter()
             .find_map(|name| head.headers.get(*name))
@@ -232,7 +257,8 @@ impl Context {
             .unwrap_or_default();
         Self {
             request_id: head.extensions.get().copied().unwrap_or_default(),
-            peer: head.extensions.get().copied(),
+            peer,
+            address: peer.map(|peer| proxies.client(peer.0.ip(), &head.headers)),
             source: endpoint.map_or("none", |endpoint| endpoint.source_name()),
             delivery,
             body: OnceLock::new(),

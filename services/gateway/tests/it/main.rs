@@ -9,6 +9,7 @@ mod internal;
 mod limits;
 mod outages;
 mod process;
+mod rates;
 mod receipts;
 mod rejections;
 mod replays;
