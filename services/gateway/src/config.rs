@@ -7,6 +7,8 @@ use hookstream_signature::{Key, Keyring};
 use secrecy::ExposeSecret as _;
 
 use crate::body::BodyLimits;
+use crate::limits::RateLimits;
+use crate::replay::ReplayWindow;
 
 /// What a gateway needs to know. Its secrets are in keyrings, which show none.
 #[derive(Debug, Clone)]
@@ -15,6 +17,10 @@ pub struct Config {
     pub github_keys: Arc<Keyring>,
     /// The active keys of internal webhooks.
     pub internal_keys: Arc<Keyring>,
+    /// How replays of GitHub's webhooks are found.
+    pub github_replay: ReplayWindow,
+    /// Limits of rates.
+    pub rates: RateLimits,
     /// Bounds on bodies.
     pub body: BodyLimits,
     /// Bounds on connections.
@@ -43,6 +49,8 @@ impl Config {
         Ok(Self {
             github_keys: keyring(settings, "GITHUB_WEBHOOK_SECRET", "GITHUB_WEBHOOK_SECRET_PREVIOUS")?,
             internal_keys: keyring(settings, "INTERNAL_WEBHOOK_SECRET", "INTERNAL_WEBHOOK_SECRET_PREVIOUS")?,
+            github_replay: ReplayWindow::github(settings)?,
+            rates: RateLimits::read(settings)?,
             body,
             http: http::Limits::read(settings)?,
             publish_budget: settings.duration("HOOKSTREAM_PUBLISH_BUDGET")?,
@@ -102,6 +110,16 @@ mod tests {
         let config = Config::read(&settings).unwrap();
         assert!(config.github_keys.ids().eq(["current", "previous"]));
         assert!(config.internal_keys.ids().eq(["current"]));
+    }
+
+    #[test]
+    fn trusted_proxies_are_networks() {
+        let read = |proxies| {
+            Config::read(&Settings::from_pairs([GITHUB, INTERNAL, ("HOOKSTREAM_TRUSTED_PROXIES", proxies)]))
+        };
+        assert!(read("10.0.0.0/8, ::1").is_ok());
+        let error = read("10.0.0.0/8, proxy").unwrap_err().to_string();
+        assert!(error.contains("HOOKSTREAM_TRUSTED_PROXIES (given) must be addresses"), "{error}");
     }
 
     #[test]

@@ -1,17 +1,23 @@
 //! Verifies webhooks and appends each to the stream; knows no database.
 //!
-//! The journey of a request: `route` finds whose endpoint it is, `body` reads it within bounds, `source` verifies the
-//! exact bytes and only then parses them into an event, `service` appends that to the stream and answers. Whatever
-//! goes wrong on the way is a `Refusal`, which knows its status, what the caller is told and what the log is told.
+//! The journey of a request: `limits` says whether it comes too often, `route` finds whose endpoint it is, `body` reads it within bounds, `source` verifies the
+//! exact bytes and only then parses them into an event, `replay` looks whether its body came before under another id,
+//! `service` appends it to the stream and answers. Whatever
+//! goes wrong on the way is a `Refusal`, which knows its status, what the caller is told and what the log is told;
+//! `rejections` tells a stream of its own about it, aside.
 //!
 //! **Invariants:** 2xx is said only after the stream's ack. Nothing is parsed before its signature is verified. No
 //! header of the request is copied to the message. Nothing here reaches Postgres.
 
 mod body;
+mod client;
 mod config;
+mod limits;
 mod metrics;
 mod readiness;
 mod refusal;
+mod rejections;
+mod replay;
 mod respond;
 mod route;
 mod service;
@@ -26,8 +32,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use body::BodyLimits;
+pub use client::TrustedProxies;
 pub use config::Config;
+pub use limits::RateLimits;
+pub use replay::{ReplayPolicy, ReplayWindow};
 
+use rejections::Rejections;
 use service::Service;
 
 /// The stream that webhooks are appended to.
@@ -40,20 +50,23 @@ pub struct Gateway {
     bus: Bus,
     admin: Admin,
     metrics: metrics::GatewayMetrics,
+    rejections: Rejections,
 }
 
 impl Gateway {
     /// Puts a gateway together. `bus` need not be connected: until it is, webhooks are answered with 503 at once.
     pub fn new(config: Config, bus: Bus, health: Health, metrics: Metrics) -> Self {
         let own = metrics::GatewayMetrics::register(&metrics);
-        Self { config, bus, admin: Admin { health, metrics }, metrics: own }
+        let rejections = Rejections::new();
+        Self { config, bus, admin: Admin { health, metrics }, metrics: own, rejections }
     }
 
     /// Serves until `shutdown`, then answers what is in flight and closes the connection to NATS.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), GraceExpired> {
-        let (limits, bus) = (self.config.http, self.bus.clone());
+        let (limits, bus, rejections) = (self.config.http, self.bus.clone(), self.rejections.clone());
         let service = Service::new(self, shutdown.clone());
         let drained = http::serve(listener, limits, service, shutdown).await;
+        rejections.close().await;
         bus.drain().await;
         drained
     }
@@ -61,6 +74,11 @@ impl Gateway {
     /// Keeps the checks of `/readyz` up to date until `shutdown`.
     pub async fn watch_readiness(&self, shutdown: CancellationToken) {
         readiness::watch(self, shutdown).await;
+    }
+
+    /// Publishes what was refused, until [`Gateway::serve`] has answered the last request.
+    pub async fn publish_rejections(&self) {
+        self.rejections.publish(&self.bus, &self.metrics).await;
     }
 }
 
@@ -81,6 +99,11 @@ pub async fn start(
     let (watched, shutdown) = (gateway.clone(), supervisor.shutdown());
     supervisor.spawn("readiness", async move {
         watched.watch_readiness(shutdown).await;
+        Ok(())
+    });
+    let refusing = gateway.clone();
+    supervisor.spawn("rejections", async move {
+        refusing.publish_rejections().await;
         Ok(())
     });
     let shutdown = supervisor.shutdown();

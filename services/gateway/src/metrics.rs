@@ -27,6 +27,12 @@ struct ReasonLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReplayLabels {
+    source: &'static str,
+    action: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KeyLabels {
     source: &'static str,
     key_id: String,
@@ -46,6 +52,8 @@ pub(crate) struct GatewayMetrics {
     seconds: Histograms<SourceLabels>,
     body_bytes: Histograms<SourceLabels>,
     rejections: Family<ReasonLabels, Counter>,
+    rejection_records: Family<OutcomeLabels, Counter>,
+    suspected_replays: Family<ReplayLabels, Counter>,
     key_uses: Family<KeyLabels, Counter>,
     publish_seconds: Histograms<OutcomeLabels>,
     in_flight: Gauge,
@@ -72,6 +80,16 @@ impl GatewayMetrics {
                 Family::new_with_constructor(bytes),
             ),
             rejections: metrics.register("webhook_rejections", "Webhooks refused, by reason", rejections),
+            rejection_records: metrics.register(
+                "rejection_records",
+                "Records of what was refused: stored in the stream REJECTIONS, or why not",
+                Family::default(),
+            ),
+            suspected_replays: metrics.register(
+                "webhook_suspected_replays",
+                "Webhooks whose body came before under another id, and what was done about it",
+                Family::default(),
+            ),
             key_uses: metrics.register(
                 "webhook_key_uses",
                 "Webhooks verified and understood, by the id of the key that matched",
@@ -114,6 +132,14 @@ impl GatewayMetrics {
 
     pub(crate) fn refused(&self, source: &'static str, reason: &'static str) {
         self.rejections.get_or_create(&ReasonLabels { source, reason }).inc();
+    }
+
+    pub(crate) fn rejection_told(&self, outcome: &'static str) {
+        self.rejection_records.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    pub(crate) fn suspected_replay(&self, source: &'static str, action: &'static str) {
+        self.suspected_replays.get_or_create(&ReplayLabels { source, action }).inc();
     }
 
     pub(crate) fn verified(&self, source: &'static str, key_id: &str) {

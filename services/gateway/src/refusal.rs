@@ -1,9 +1,21 @@
 use std::borrow::Cow;
+use std::time::Duration;
 
 use hookstream_bus::PublishError;
 use hookstream_event::InvalidBody;
 use hookstream_signature::VerifyError;
 use hyper::StatusCode;
+
+/// What there was too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TooMany {
+    /// Requests of one client.
+    Requests,
+    /// Verified webhooks of one source.
+    OfSource,
+    /// Bad signatures of one client.
+    BadSignatures,
+}
 
 /// Why a webhook was not stored. One place says, for each, the status, what the caller is told and what we are told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +24,8 @@ pub(crate) enum Refusal {
     UnknownPath,
     /// The endpoint takes POST only.
     Method,
+    /// Too many of these lately; how long until the next may come.
+    TooMany(TooMany, Duration),
     /// The body is larger than this many bytes.
     TooLarge(usize),
     /// The body took too long, or came too slowly.
@@ -30,6 +44,10 @@ pub(crate) enum Refusal {
     Header(&'static str, &'static str),
     /// The body makes no event.
     Body(InvalidBody),
+    /// The same body was stored under another id not long before.
+    Replay,
+    /// The same body is being stored under another id, which may fail.
+    ReplayInHand,
     /// The stream did not take it, or not in time.
     NotStored(PublishError),
 }
@@ -41,11 +59,12 @@ impl Refusal {
             Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) | Self::NotStored(PublishError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooMany(..) => StatusCode::TOO_MANY_REQUESTS,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::ContentEncoding | Self::ContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Signature(_) => StatusCode::UNAUTHORIZED,
-            Self::BrokenBody | Self::Header(..) | Self::Body(_) => StatusCode::BAD_REQUEST,
-            Self::Overloaded | Self::NotStored(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BrokenBody | Self::Header(..) | Self::Body(_) | Self::Replay => StatusCode::BAD_REQUEST,
+            Self::Overloaded | Self::ReplayInHand | Self::NotStored(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -55,6 +74,7 @@ impl Refusal {
             Self::UnknownPath => "not_found",
             Self::Method => "method_not_allowed",
             Self::TooLarge(_) | Self::NotStored(PublishError::TooLarge) => "body_too_large",
+            Self::TooMany(..) => "rate_limited",
             Self::SlowBody => "body_too_slow",
             Self::BrokenBody => "body_incomplete",
             Self::ContentEncoding => "unsupported_content_encoding",
@@ -62,7 +82,8 @@ impl Refusal {
             Self::Signature(_) => "unauthorized",
             Self::Header(..) => "invalid_header",
             Self::Body(invalid) => invalid.code(),
-            Self::Overloaded | Self::NotStored(_) => "not_stored",
+            Self::Replay => "suspected_replay",
+            Self::Overloaded | Self::ReplayInHand | Self::NotStored(_) => "not_stored",
         }
     }
 
@@ -74,6 +95,9 @@ impl Refusal {
             Self::Method => "webhooks are posted".into(),
             Self::TooLarge(max) => format!("the body exceeds {max} bytes").into(),
             Self::NotStored(PublishError::TooLarge) => "the event is too large to be stored".into(),
+            Self::TooMany(TooMany::Requests, _) => "too many requests from this address".into(),
+            Self::TooMany(TooMany::OfSource, _) => "too many webhooks of this source".into(),
+            Self::TooMany(TooMany::BadSignatures, _) => "too many bad signatures from this address".into(),
             Self::SlowBody => "the body came too slowly".into(),
             Self::BrokenBody => "the body is incomplete or its chunks are malformed".into(),
             Self::ContentEncoding => "only uncompressed bodies are taken".into(),
@@ -81,7 +105,10 @@ impl Refusal {
             Self::Signature(_) => "the signature is missing or not valid".into(),
             Self::Header(name, rule) => format!("header {name} {rule}").into(),
             Self::Body(invalid) => invalid.to_string().into(),
-            Self::Overloaded | Self::NotStored(_) => "the event was not stored; send it again later".into(),
+            Self::Replay => "the same body was stored before, under another delivery id".into(),
+            Self::Overloaded | Self::ReplayInHand | Self::NotStored(_) => {
+                "the event was not stored; send it again later".into()
+            }
         }
     }
 
@@ -90,7 +117,11 @@ impl Refusal {
         match self {
             Self::Signature(error) => error.code(),
             Self::NotStored(error) => error.code(),
+            Self::TooMany(TooMany::Requests, _) => "client_rate_limited",
+            Self::TooMany(TooMany::OfSource, _) => "source_rate_limited",
+            Self::TooMany(TooMany::BadSignatures, _) => "signature_rate_limited",
             Self::Overloaded => "overloaded",
+            Self::ReplayInHand => "replay_in_hand",
             other => other.code(),
         }
     }
@@ -101,7 +132,11 @@ impl Refusal {
             Self::NotStored(PublishError::TooLarge) => None,
             // Room comes from retention or an operator, neither of which is quick.
             Self::NotStored(PublishError::Full(_)) => Some(60),
-            Self::NotStored(_) | Self::Overloaded => Some(5),
+            // Whole seconds, and never none.
+            Self::TooMany(_, wait) => {
+                Some(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1))
+            }
+            Self::NotStored(_) | Self::Overloaded | Self::ReplayInHand => Some(5),
             _ => None,
         }
     }

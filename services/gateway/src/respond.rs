@@ -3,11 +3,11 @@ use hookstream_bus::Receipt;
 use hookstream_event::EventId;
 use hookstream_runtime::http::RequestId;
 use http_body_util::Full;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, TooMany};
 
 /// What every answer is: small and complete.
 pub(crate) type Answer = Response<Full<Bytes>>;
@@ -43,6 +43,10 @@ pub(crate) fn refusal(refusal: &Refusal, request_id: RequestId) -> Answer {
     let mut answer = json(refusal.status(), &body);
     if let Some(seconds) = refusal.retry_after_seconds() {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Refusal::TooMany(TooMany::BadSignatures, _) = refusal {
+        // Whoever guesses may at least connect again each time.
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if *refusal == Refusal::Method {
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));

@@ -1,22 +1,28 @@
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hookstream_bus::{PublishError, Publisher};
 use hookstream_runtime::admin::Admin;
 use hookstream_runtime::http::{PeerAddr, RequestId};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, EXPECT, HeaderValue};
-use hyper::{HeaderMap, Request};
+use hyper::{HeaderMap, Request, StatusCode};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::body::{self, Arriving, Room};
+use crate::body::{self, Arriving, Room, WholeBody};
+use crate::client::TrustedProxies;
+use crate::limits::Limits;
 use crate::metrics::GatewayMetrics;
 use crate::refusal::Refusal;
+use crate::rejections::{self, Refused, Rejections};
+use crate::replay::Replays;
 use crate::respond::{self, Answer};
 use crate::route::{Endpoint, route};
 use crate::source::{self, Intake, take_in_aside};
@@ -32,8 +38,12 @@ struct Shared {
     publisher: Publisher,
     admin: Admin,
     metrics: GatewayMetrics,
+    limits: Limits,
+    rejections: Rejections,
+    /// By source; the others sign their ids.
+    replays: HashMap<&'static str, Replays>,
     room: Room,
-    /// Owns what reads the rest of refused bodies, each bounded in time and size.
+    /// Owns what is done with refused bodies after the answer, each bounded in time and size.
     discards: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -41,22 +51,32 @@ struct Shared {
 /// What the log tells of a request, beside what became of it.
 struct Context {
     request_id: RequestId,
+    /// The client, or the proxy in front.
     peer: Option<PeerAddr>,
+    /// The client, as far as trusted proxies tell.
+    address: Option<IpAddr>,
     source: &'static str,
     /// The sender's id for the delivery, if it has one; not verified.
     delivery: String,
+    /// The body, once all of it was read.
+    body: OnceLock<Arc<WholeBody>>,
 }
 
 impl Service {
     pub(crate) fn new(gateway: Gateway, shutdown: CancellationToken) -> Self {
         let alone = gateway.bus.publisher(gateway.config.publish_budget);
         let together = |limits| alone.clone().with_group_commit(limits);
+        let github = Endpoint::Github.source_name();
+        let github = (github, Replays::new(github, &gateway.config.github_replay, &gateway.metrics));
         Self(Arc::new(Shared {
             publisher: gateway.config.group_commit.map_or(alone.clone(), together),
+            limits: Limits::new(&gateway.config.rates),
             room: Room::new(&gateway.config.body),
             config: Arc::new(gateway.config),
             admin: gateway.admin,
             metrics: gateway.metrics,
+            rejections: gateway.rejections,
+            replays: HashMap::from([github]),
             discards: TaskTracker::new(),
             shutdown,
         }))
@@ -84,12 +104,14 @@ impl Shared {
         let (head, body) = request.into_parts();
         let mut body = Arriving::new(body);
         let endpoint = route(&head.method, head.uri.path());
-        let context = Context::new(&head, endpoint.as_ref().ok());
-        let result = match endpoint {
+        let context = Context::new(&head, endpoint.as_ref().ok(), &self.config.rates.trusted_proxies);
+        let admitted = self.limits.request(context.address);
+        let result = match admitted.and(endpoint) {
             Ok(endpoint) => self.store(endpoint, head.headers.clone(), &mut body, &context).await,
             Err(refusal) => Err(refusal),
         };
-        let mut answer = result.unwrap_or_else(|refusal| self.refuse(&refusal, &context));
+        let mut answer = result
+            .unwrap_or_else(|refusal| self.refuse(&self.limit(refusal, &context), &context, &head.headers));
         if let Some(left) = body.left() {
             self.leave(left, &head.headers, &mut answer);
         }
@@ -107,14 +129,24 @@ impl Shared {
     ) -> Result<Answer, Refusal> {
         body::check_declared_size(&headers, &self.config.body)?;
         let content_type = source::check_content(endpoint, &headers)?;
-        let whole = body.read(&self.config.body, &self.room).await?;
+        let whole = Arc::new(body.read(&self.config.body, &self.room).await?);
+        let whole = context.body.get_or_init(|| whole);
         self.metrics.body_read(context.source, whole.bytes.len());
         let received_at = OffsetDateTime::now_utc();
         let request =
             source::Request { endpoint, headers, content_type, body: whole.bytes.clone(), received_at };
-        let intake = take_in_aside(request, Arc::clone(&self.config)).await?;
+        let mut intake = take_in_aside(request, Arc::clone(&self.config)).await?;
         self.metrics.verified(context.source, &intake.envelope.key_id);
-        self.append(intake, context).await
+        self.limits.verified(context.source)?;
+        let claim = match self.replays.get(context.source) {
+            Some(replays) => replays.claim(&mut intake.envelope)?,
+            None => None,
+        };
+        let answer = self.append(intake, context).await?;
+        if let Some(claim) = claim.filter(|_| answer.status() == StatusCode::ACCEPTED) {
+            claim.stored();
+        }
+        Ok(answer)
     }
 
     async fn append(&self, intake: Intake, context: &Context) -> Result<Answer, Refusal> {
@@ -150,16 +182,48 @@ impl Shared {
         }
     }
 
-    fn refuse(&self, refusal: &Refusal, context: &Context) -> Answer {
+    /// A bad signature, or that there are too many of them.
+    fn limit(&self, refusal: Refusal, context: &Context) -> Refusal {
+        match refusal {
+            Refusal::Signature(_) => self.limits.bad_signature(context.address).err().unwrap_or(refusal),
+            other => other,
+        }
+    }
+
+    fn refuse(&self, refusal: &Refusal, context: &Context, headers: &HeaderMap) -> Answer {
         let Context { request_id, source, delivery, .. } = context;
         let (reason, status) = (refusal.reason(), refusal.status().as_u16());
         let peer = context.peer.map(|peer| peer.0.to_string());
+        let address = context.address.map(|address| address.to_string());
         self.metrics.refused(source, reason);
         tracing::warn!(
-            %request_id, source, reason, status, delivery, peer,
+            %request_id, source, reason, status, delivery, peer, address,
             "refused request {request_id}: {reason}: {}", refusal.detail()
         );
+        if rejections::is_told(refusal) {
+            self.tell(refusal, context, headers);
+        }
         respond::refusal(refusal, *request_id)
+    }
+
+    /// Tells the stream of refusals about this one; it waits for nothing.
+    fn tell(&self, refusal: &Refusal, context: &Context, headers: &HeaderMap) {
+        const ASIDE_BYTES_MIN: usize = 128 * 1024;
+        let refused = Refused {
+            source: context.source.to_owned(),
+            address: context.address,
+            request_id: context.request_id,
+            reason: refusal.reason(),
+            status: refusal.status().as_u16(),
+        };
+        let Some(telling) = self.rejections.note(refused, headers) else { return };
+        match context.body.get().cloned() {
+            // Hashing takes its time. The body keeps its room meanwhile.
+            Some(body) if body.bytes.len() >= ASIDE_BYTES_MIN => {
+                self.discards.spawn_blocking(move || telling.tell(Some(&body.bytes)));
+            }
+            body => telling.tell(body.as_ref().map(|body| &body.bytes)),
+        }
     }
 
     /// Answers before the body has been read: nothing else comes on this connection.
@@ -180,7 +244,12 @@ impl Shared {
 }
 
 impl Context {
-    fn new(head: &hyper::http::request::Parts, endpoint: Option<&Endpoint>) -> Self {
+    fn new(
+        head: &hyper::http::request::Parts,
+        endpoint: Option<&Endpoint>,
+        proxies: &TrustedProxies,
+    ) -> Self {
+        let peer: Option<PeerAddr> = head.extensions.get().copied();
         let delivery = ["x-github-delivery", "webhook-id"]
             .iter()
             .find_map(|name| head.headers.get(*name))
@@ -188,9 +257,11 @@ impl Context {
             .unwrap_or_default();
         Self {
             request_id: head.extensions.get().copied().unwrap_or_default(),
-            peer: head.extensions.get().copied(),
+            peer,
+            address: peer.map(|peer| proxies.client(peer.0.ip(), &head.headers)),
             source: endpoint.map_or("none", |endpoint| endpoint.source_name()),
             delivery,
+            body: OnceLock::new(),
         }
     }
 }

@@ -154,6 +154,7 @@ fn intake(
         key_id: verified.key_id().to_owned(),
         attributes,
         traceparent: traceparent::read(&request.headers),
+        suspected_replay: false,
     };
     Intake { subject: description.subject.ingest(), envelope, payload: request.body }
 }

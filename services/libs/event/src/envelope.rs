@@ -38,6 +38,8 @@ pub mod header {
     pub const KEY_ID: &str = "hs-key-id";
     /// `1` where the event id was derived from the body: it counts only within the broker's window.
     pub const ID_DERIVED: &str = "hs-id-derived";
+    /// `1` where the gateway had stored the same body under another id not long before.
+    pub const SUSPECTED_REPLAY: &str = "hs-suspected-replay";
     /// Prefix of the attributes.
     pub const ATTRIBUTE_PREFIX: &str = "hs-";
 }
@@ -71,6 +73,8 @@ pub struct Envelope {
     pub attributes: Attributes,
     /// W3C trace context.
     pub traceparent: Option<String>,
+    /// The gateway had stored the same body under another id not long before. A hint: it forgets, at a restart too.
+    pub suspected_replay: bool,
 }
 
 /// A stored message's headers do not make an envelope.
@@ -112,6 +116,9 @@ impl Envelope {
         if self.id_derived {
             push(header::ID_DERIVED, "1");
         }
+        if self.suspected_replay {
+            push(header::SUSPECTED_REPLAY, "1");
+        }
         if let Some(traceparent) = &self.traceparent {
             push(header::TRACEPARENT, traceparent);
         }
@@ -145,7 +152,7 @@ struct Headers {
 }
 
 /// Headers that are fields of the envelope; the other `hs-*` are attributes.
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 13] = [
     header::ID,
     header::SOURCE,
     header::TYPE,
@@ -158,6 +165,7 @@ const FIELDS: [&str; 12] = [
     header::SIGNATURE,
     header::KEY_ID,
     header::ID_DERIVED,
+    header::SUSPECTED_REPLAY,
 ];
 
 impl Headers {
@@ -174,6 +182,7 @@ impl Headers {
             id: EventId::parse(&self.required(header::ID)?)
                 .map_err(|_| EnvelopeError::Malformed(header::ID))?,
             id_derived: self.known.contains_key(header::ID_DERIVED),
+            suspected_replay: self.known.contains_key(header::SUSPECTED_REPLAY),
             event_type: EventType::parse(&self.required(header::TYPE)?)
                 .ok_or(EnvelopeError::Malformed(header::TYPE))?,
             origin: self.required(header::SOURCE)?,
@@ -226,6 +235,7 @@ mod tests {
             key_id: "current".to_owned(),
             attributes,
             traceparent: None,
+            suspected_replay: true,
         }
     }
 
@@ -237,6 +247,19 @@ mod tests {
         }
         let read = Envelope::from_headers(headers.iter().map(|(n, v)| (n.as_str(), v.as_str())));
         assert_eq!(read, Ok(envelope()));
+    }
+
+    #[test]
+    fn only_a_suspected_replay_says_so() {
+        let of = |envelope: &Envelope| {
+            let headers = envelope.to_headers();
+            let says_so = headers.contains(&(header::SUSPECTED_REPLAY.to_owned(), "1".to_owned()));
+            let read = Envelope::from_headers(headers.iter().map(|(n, v)| (n.as_str(), v.as_str()))).unwrap();
+            assert_eq!(read, *envelope);
+            says_so
+        };
+        assert!(of(&envelope()));
+        assert!(!of(&Envelope { suspected_replay: false, ..envelope() }));
     }
 
     #[test]

@@ -74,6 +74,7 @@ mod tests {
             key_id: "current".to_owned(),
             attributes: Attributes::default(),
             traceparent: None,
+            suspected_replay: false,
         }
     }
 

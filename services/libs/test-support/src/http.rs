@@ -1,6 +1,6 @@
 //! A small HTTP/1.1 client: whole requests on hyper, and raw bytes for what hyper would not send.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use hyper::{HeaderMap, Method, Request};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Longest wait for an answer. Only a hanging server takes so long.
 const TIMEOUT: Duration = Duration::from_secs(40);
@@ -79,7 +79,17 @@ pub struct Connection {
 impl Connection {
     /// Connects.
     pub async fn open(addr: SocketAddr) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(addr).await?;
+        Self::over(addr, TcpStream::connect(addr).await?).await
+    }
+
+    /// Connects from an address of this machine, such as `127.0.0.2`.
+    pub async fn open_from(local: Ipv4Addr, addr: SocketAddr) -> anyhow::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((local, 0).into())?;
+        Self::over(addr, socket.connect(addr).await?).await
+    }
+
+    async fn over(addr: SocketAddr, stream: TcpStream) -> anyhow::Result<Self> {
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // Ends with the connection; its errors come out of the requests too.
@@ -140,6 +150,14 @@ impl RawConnection {
     /// Says that no more will be sent.
     pub async fn finish(&mut self) -> anyhow::Result<()> {
         Ok(self.0.shutdown().await?)
+    }
+
+    /// The first that comes, which is at least a byte.
+    pub async fn read_some(&mut self) -> anyhow::Result<String> {
+        let mut answer = Vec::new();
+        let read = tokio::time::timeout(TIMEOUT, self.0.read_buf(&mut answer)).await??;
+        anyhow::ensure!(read > 0, "the connection was closed");
+        Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 
     /// All that comes until the server closes or resets the connection, or pauses for two seconds.

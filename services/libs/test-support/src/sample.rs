@@ -56,6 +56,7 @@ impl SampleEvent {
             key_id: "current".to_owned(),
             attributes: description.attributes,
             traceparent: None,
+            suspected_replay: false,
         };
         Self { subject: description.subject, envelope, payload }
     }

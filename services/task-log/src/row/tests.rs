@@ -27,6 +27,7 @@ fn event(event_type: &str, attributes: &[(&str, &str)]) -> RecordedEvent {
             key_id: "current".to_owned(),
             attributes: set,
             traceparent: None,
+            suspected_replay: false,
         },
         payload: Vec::new(),
     }

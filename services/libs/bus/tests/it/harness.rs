@@ -84,6 +84,7 @@ pub(crate) fn event_on(
         key_id: "current".to_owned(),
         attributes,
         traceparent: None,
+        suspected_replay: false,
     };
     (subject.ingest(), envelope.to_headers(), body)
 }
