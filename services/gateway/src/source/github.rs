@@ -16,8 +16,9 @@ pub(super) fn is_signed(headers: &HeaderMap) -> bool {
 
 /// Verifies the bytes as they came, a form included; then reads the event, which is the form's `payload`.
 pub(super) fn take_in(request: Request, keys: &Keyring) -> Result<Intake, Refusal> {
-    let verified = hub::verify(keys, &values(&request.headers, hub::SIGNATURE_HEADER), &request.body)
-        .map_err(Refusal::Signature)?;
+    let (signatures, now) =
+        (values(&request.headers, hub::SIGNATURE_HEADER), request.received_at.unix_timestamp());
+    let verified = hub::verify(keys, &signatures, now, &request.body).map_err(Refusal::Signature)?;
     let event = event(&request.headers)?;
     let id = delivery(&request.headers)?;
     let decoded;
