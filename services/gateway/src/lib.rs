@@ -16,6 +16,7 @@ mod respond;
 mod route;
 mod service;
 mod source;
+mod sources;
 
 use anyhow::Context as _;
 use hookstream_bus::{Bus, NatsSettings};
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use body::BodyLimits;
 pub use config::Config;
+pub use sources::{KeyInfo, LiveSources, Sources};
 
 use service::Service;
 
@@ -58,6 +60,15 @@ impl Gateway {
         drained
     }
 
+    /// Keeps sources and keys what `settings` and their files say, until `shutdown`: at SIGHUP, and when a file changes.
+    pub async fn watch_sources(
+        &self,
+        settings: Settings,
+        shutdown: CancellationToken,
+    ) -> std::io::Result<()> {
+        sources::reload::watch(settings, self.config.sources.clone(), shutdown).await
+    }
+
     /// Keeps the checks of `/readyz` up to date until `shutdown`.
     pub async fn watch_readiness(&self, shutdown: CancellationToken) {
         readiness::watch(self, shutdown).await;
@@ -83,6 +94,8 @@ pub async fn start(
         watched.watch_readiness(shutdown).await;
         Ok(())
     });
+    let (watched, again, shutdown) = (gateway.clone(), settings.clone(), supervisor.shutdown());
+    supervisor.spawn("sources", async move { Ok(watched.watch_sources(again, shutdown).await?) });
     let shutdown = supervisor.shutdown();
     supervisor.spawn("http", async move { Ok(gateway.serve(listener, shutdown).await?) });
     Ok(())

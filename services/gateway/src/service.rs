@@ -83,7 +83,7 @@ impl Shared {
         let _in_flight = self.metrics.in_flight();
         let (head, body) = request.into_parts();
         let mut body = Arriving::new(body);
-        let endpoint = route(&head.method, head.uri.path());
+        let endpoint = route(&head.method, head.uri.path(), &self.config.sources.now());
         let context = Context::new(&head, endpoint.as_ref().ok());
         let result = match endpoint {
             Ok(endpoint) => self.store(endpoint, head.headers.clone(), &mut body, &context).await,
@@ -106,13 +106,13 @@ impl Shared {
         context: &Context,
     ) -> Result<Answer, Refusal> {
         body::check_declared_size(&headers, &self.config.body)?;
-        let content_type = source::check_content(endpoint, &headers)?;
+        let content_type = source::check_content(&endpoint, &headers)?;
         let whole = body.read(&self.config.body, &self.room).await?;
         self.metrics.body_read(context.source, whole.bytes.len());
         let received_at = OffsetDateTime::now_utc();
         let request =
             source::Request { endpoint, headers, content_type, body: whole.bytes.clone(), received_at };
-        let intake = take_in_aside(request, Arc::clone(&self.config)).await?;
+        let intake = take_in_aside(request).await?;
         self.metrics.verified(context.source, &intake.envelope.key_id);
         self.append(intake, context).await
     }
@@ -189,7 +189,7 @@ impl Context {
         Self {
             request_id: head.extensions.get().copied().unwrap_or_default(),
             peer: head.extensions.get().copied(),
-            source: endpoint.map_or("none", |endpoint| endpoint.source_name()),
+            source: endpoint.map_or("none", Endpoint::source_name),
             delivery,
         }
     }

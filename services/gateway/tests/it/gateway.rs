@@ -62,6 +62,8 @@ impl TestGateway {
         let shutdown = CancellationToken::new();
         let (watched, token) = (gateway.clone(), shutdown.clone());
         tokio::spawn(async move { watched.watch_readiness(token).await });
+        let (watched, token) = (gateway.clone(), shutdown.clone());
+        tokio::spawn(async move { watched.watch_sources(settings, token).await });
         let served = tokio::spawn(gateway.serve(listener, shutdown.clone()));
         Self { url: format!("http://{addr}"), addr, shutdown, served, metrics }
     }
