@@ -1,22 +1,18 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use hookstream_bus::GroupCommit;
 use hookstream_runtime::{Settings, SettingsError, http};
-use hookstream_signature::{Key, Keyring};
-use secrecy::ExposeSecret as _;
 
 use crate::body::BodyLimits;
 use crate::limits::RateLimits;
 use crate::replay::ReplayWindow;
+use crate::sources::{LiveSources, Sources};
 
 /// What a gateway needs to know. Its secrets are in keyrings, which show none.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The active keys of GitHub's webhooks.
-    pub github_keys: Arc<Keyring>,
-    /// The active keys of internal webhooks.
-    pub internal_keys: Arc<Keyring>,
+    /// Who may send webhooks, with their keys.
+    pub sources: LiveSources,
     /// How replays of GitHub's webhooks are found.
     pub github_replay: ReplayWindow,
     /// Limits of rates.
@@ -47,8 +43,7 @@ impl Config {
             return Err(settings.invalid("HOOKSTREAM_BODIES_BYTES_MAX", problem));
         }
         Ok(Self {
-            github_keys: keyring(settings, "GITHUB_WEBHOOK_SECRET", "GITHUB_WEBHOOK_SECRET_PREVIOUS")?,
-            internal_keys: keyring(settings, "INTERNAL_WEBHOOK_SECRET", "INTERNAL_WEBHOOK_SECRET_PREVIOUS")?,
+            sources: LiveSources::new(Sources::read(settings)?),
             github_replay: ReplayWindow::github(settings)?,
             rates: RateLimits::read(settings)?,
             body,
@@ -72,21 +67,10 @@ fn group_commit(settings: &Settings) -> Result<Option<GroupCommit>, SettingsErro
     Ok((limits.messages_max > 1).then_some(limits))
 }
 
-/// The keys of a source: `current`, and `previous` while a rotation lasts.
-fn keyring(settings: &Settings, current: &str, previous: &str) -> Result<Arc<Keyring>, SettingsError> {
-    let key = |name: &str, id: &str, secret: &secrecy::SecretString| {
-        Key::new(id, secret.expose_secret().as_bytes())
-            .map_err(|error| settings.invalid(name, format!("cannot be used: {error}")))
-    };
-    let mut keys = vec![key(current, "current", &settings.required_secret(current)?)?];
-    if let Some(secret) = settings.secret(previous) {
-        keys.push(key(previous, "previous", &secret)?);
-    }
-    Keyring::new(keys).map(Arc::new).map_err(SettingsError::refused)
-}
-
 #[cfg(test)]
 mod tests {
+    use hookstream_signature::Key;
+
     use super::*;
 
     const GITHUB: (&str, &str) = ("GITHUB_WEBHOOK_SECRET", "canary-github");
@@ -108,8 +92,14 @@ mod tests {
         let settings =
             Settings::from_pairs([GITHUB, INTERNAL, ("GITHUB_WEBHOOK_SECRET_PREVIOUS", "canary-old")]);
         let config = Config::read(&settings).unwrap();
-        assert!(config.github_keys.ids().eq(["current", "previous"]));
-        assert!(config.internal_keys.ids().eq(["current"]));
+        let ids = |name: &str| {
+            let source = config.sources.now().get(name).unwrap();
+            source.keys.ids().map(str::to_owned).collect::<Vec<_>>()
+        };
+        // The ids are those of the secrets, whichever place they stand in.
+        let id = |secret: &str| Key::fingerprint(secret.as_bytes());
+        assert_eq!(ids("github"), [id("canary-github"), id("canary-old")]);
+        assert_eq!(ids("internal"), [id("canary-internal")]);
     }
 
     #[test]
@@ -143,6 +133,6 @@ mod tests {
         let settings =
             Settings::from_pairs([GITHUB, INTERNAL, ("INTERNAL_WEBHOOK_SECRET_PREVIOUS", "canary-old")]);
         let shown = format!("{:?}", Config::read(&settings).unwrap());
-        assert!(shown.contains("current") && !shown.contains("canary"), "{shown}");
+        assert!(shown.contains("not_after") && !shown.contains("canary"), "{shown}");
     }
 }

@@ -22,6 +22,7 @@ mod respond;
 mod route;
 mod service;
 mod source;
+mod sources;
 
 use anyhow::Context as _;
 use hookstream_bus::{Bus, NatsSettings};
@@ -36,6 +37,7 @@ pub use client::TrustedProxies;
 pub use config::Config;
 pub use limits::RateLimits;
 pub use replay::{ReplayPolicy, ReplayWindow};
+pub use sources::{KeyInfo, LiveSources, Sources};
 
 use rejections::Rejections;
 use service::Service;
@@ -69,6 +71,15 @@ impl Gateway {
         rejections.close().await;
         bus.drain().await;
         drained
+    }
+
+    /// Keeps sources and keys what `settings` and their files say, until `shutdown`: at SIGHUP, and when a file changes.
+    pub async fn watch_sources(
+        &self,
+        settings: Settings,
+        shutdown: CancellationToken,
+    ) -> std::io::Result<()> {
+        sources::reload::watch(settings, self.config.sources.clone(), shutdown).await
     }
 
     /// Keeps the checks of `/readyz` up to date until `shutdown`.
@@ -106,6 +117,8 @@ pub async fn start(
         refusing.publish_rejections().await;
         Ok(())
     });
+    let (watched, again, shutdown) = (gateway.clone(), settings.clone(), supervisor.shutdown());
+    supervisor.spawn("sources", async move { Ok(watched.watch_sources(again, shutdown).await?) });
     let shutdown = supervisor.shutdown();
     supervisor.spawn("http", async move { Ok(gateway.serve(listener, shutdown).await?) });
     Ok(())

@@ -148,8 +148,14 @@ mod tests {
 
     #[test]
     fn every_bad_signature_looks_the_same_to_the_caller_and_differs_in_the_log() {
-        let all = [VerifyError::Missing, VerifyError::Malformed, VerifyError::Mismatch, VerifyError::Stale]
-            .map(Refusal::Signature);
+        let all = [
+            VerifyError::Missing,
+            VerifyError::Malformed,
+            VerifyError::Mismatch,
+            VerifyError::Expired,
+            VerifyError::Stale,
+        ]
+        .map(Refusal::Signature);
         for refusal in &all {
             assert_eq!(refusal.status(), 401);
             assert_eq!((refusal.code(), refusal.detail()), (all[0].code(), all[0].detail()));

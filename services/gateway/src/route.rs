@@ -1,53 +1,58 @@
+use std::sync::Arc;
+
 use hookstream_event::internal::WORKFLOW_COMPLETED;
 use hyper::Method;
 
 use crate::refusal::Refusal;
+use crate::sources::{Source, Sources};
 
 /// Where a webhook is posted to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Endpoint {
-    /// GitHub's webhooks.
-    Github,
-    /// Internal webhooks; the type of a body that names none.
-    Internal(Option<&'static str>),
+#[derive(Debug, Clone)]
+pub(crate) struct Endpoint {
+    /// Whose webhooks it takes.
+    pub(crate) source: Arc<Source>,
+    /// The type of an internal event whose body names none.
+    pub(crate) default_type: Option<&'static str>,
 }
 
 impl Endpoint {
     /// The source, as labels and logs name it.
-    pub(crate) fn source_name(self) -> &'static str {
-        match self {
-            Self::Github => "github",
-            Self::Internal(_) => "internal",
-        }
+    pub(crate) fn source_name(&self) -> &'static str {
+        self.source.name()
     }
 }
 
 /// Finds the endpoint of a request. Paths match exactly: no trailing slash, no other case, nothing decoded.
-pub(crate) fn route(method: &Method, path: &str) -> Result<Endpoint, Refusal> {
-    let endpoint = match path {
-        "/webhooks/github" | "/gh-webhook" => Endpoint::Github,
-        "/webhooks/internal" => Endpoint::Internal(None),
-        "/workflow-complete" => Endpoint::Internal(Some(WORKFLOW_COMPLETED)),
-        _ => return Err(Refusal::UnknownPath),
+pub(crate) fn route(method: &Method, path: &str, sources: &Sources) -> Result<Endpoint, Refusal> {
+    let (name, default_type) = match path {
+        "/gh-webhook" => ("github", None),
+        "/workflow-complete" => ("internal", Some(WORKFLOW_COMPLETED)),
+        _ => (path.strip_prefix("/webhooks/").ok_or(Refusal::UnknownPath)?, None),
     };
-    if *method == Method::POST { Ok(endpoint) } else { Err(Refusal::Method) }
+    let source = sources.get(name).ok_or(Refusal::UnknownPath)?;
+    if *method == Method::POST { Ok(Endpoint { source, default_type }) } else { Err(Refusal::Method) }
 }
 
 #[cfg(test)]
 mod tests {
+    use hookstream_runtime::Settings;
+
     use super::*;
 
     #[test]
     fn paths_match_exactly() {
+        let secrets = [("GITHUB_WEBHOOK_SECRET", "one"), ("INTERNAL_WEBHOOK_SECRET", "two")];
+        let sources = Sources::read(&Settings::from_pairs(secrets)).unwrap();
         for (path, endpoint) in [
-            ("/webhooks/github", Endpoint::Github),
-            ("/gh-webhook", Endpoint::Github),
-            ("/webhooks/internal", Endpoint::Internal(None)),
-            ("/workflow-complete", Endpoint::Internal(Some("workflow.completed"))),
+            ("/webhooks/github", ("github", None)),
+            ("/gh-webhook", ("github", None)),
+            ("/webhooks/internal", ("internal", None)),
+            ("/workflow-complete", ("internal", Some("workflow.completed"))),
         ] {
-            assert_eq!(route(&Method::POST, path), Ok(endpoint), "{path}");
+            let found = route(&Method::POST, path, &sources).unwrap();
+            assert_eq!((found.source_name(), found.default_type), endpoint, "{path}");
             for method in [Method::GET, Method::PUT, Method::OPTIONS, Method::HEAD, Method::DELETE] {
-                assert_eq!(route(&method, path), Err(Refusal::Method), "{method} {path}");
+                assert_eq!(route(&method, path, &sources).unwrap_err(), Refusal::Method, "{method} {path}");
             }
         }
         for path in [
@@ -65,7 +70,7 @@ mod tests {
             "/webhooks/../webhooks/github",
             "/gh-webhook/",
         ] {
-            assert_eq!(route(&Method::POST, path), Err(Refusal::UnknownPath), "{path}");
+            assert_eq!(route(&Method::POST, path, &sources).unwrap_err(), Refusal::UnknownPath, "{path}");
         }
     }
 }

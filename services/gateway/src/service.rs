@@ -66,7 +66,7 @@ impl Service {
     pub(crate) fn new(gateway: Gateway, shutdown: CancellationToken) -> Self {
         let alone = gateway.bus.publisher(gateway.config.publish_budget);
         let together = |limits| alone.clone().with_group_commit(limits);
-        let github = Endpoint::Github.source_name();
+        let github = "github";
         let github = (github, Replays::new(github, &gateway.config.github_replay, &gateway.metrics));
         Self(Arc::new(Shared {
             publisher: gateway.config.group_commit.map_or(alone.clone(), together),
@@ -103,7 +103,7 @@ impl Shared {
         let _in_flight = self.metrics.in_flight();
         let (head, body) = request.into_parts();
         let mut body = Arriving::new(body);
-        let endpoint = route(&head.method, head.uri.path());
+        let endpoint = route(&head.method, head.uri.path(), &self.config.sources.now());
         let context = Context::new(&head, endpoint.as_ref().ok(), &self.config.rates.trusted_proxies);
         let admitted = self.limits.request(context.address);
         let result = match admitted.and(endpoint) {
@@ -128,14 +128,14 @@ impl Shared {
         context: &Context,
     ) -> Result<Answer, Refusal> {
         body::check_declared_size(&headers, &self.config.body)?;
-        let content_type = source::check_content(endpoint, &headers)?;
+        let content_type = source::check_content(&endpoint, &headers)?;
         let whole = Arc::new(body.read(&self.config.body, &self.room).await?);
         let whole = context.body.get_or_init(|| whole);
         self.metrics.body_read(context.source, whole.bytes.len());
         let received_at = OffsetDateTime::now_utc();
         let request =
             source::Request { endpoint, headers, content_type, body: whole.bytes.clone(), received_at };
-        let mut intake = take_in_aside(request, Arc::clone(&self.config)).await?;
+        let mut intake = take_in_aside(request).await?;
         self.metrics.verified(context.source, &intake.envelope.key_id);
         self.limits.verified(context.source)?;
         let claim = match self.replays.get(context.source) {
@@ -259,7 +259,7 @@ impl Context {
             request_id: head.extensions.get().copied().unwrap_or_default(),
             peer,
             address: peer.map(|peer| proxies.client(peer.0.ip(), &head.headers)),
-            source: endpoint.map_or("none", |endpoint| endpoint.source_name()),
+            source: endpoint.map_or("none", Endpoint::source_name),
             delivery,
             body: OnceLock::new(),
         }

@@ -1,6 +1,4 @@
-//! From verified bytes to an event, one module per source.
-
-use std::sync::Arc;
+//! From verified bytes to an event, one module per kind of source.
 
 use bytes::Bytes;
 use hookstream_event::{Attributes, BodyDigest, Description, Envelope, EventId};
@@ -9,10 +7,11 @@ use hyper::HeaderMap;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use time::OffsetDateTime;
 
-use crate::Config;
 use crate::refusal::Refusal;
 use crate::route::Endpoint;
+use crate::sources::Scheme;
 
+mod generic;
 mod github;
 mod internal;
 mod traceparent;
@@ -61,15 +60,17 @@ impl ContentType {
 }
 
 /// Verifies a request, then parses it. The keys are those of the request's source.
-pub(crate) fn take_in(request: Request, config: &Config) -> Result<Intake, Refusal> {
-    match request.endpoint {
-        Endpoint::Github => github::take_in(request, &config.github_keys),
-        Endpoint::Internal(default_type) => internal::take_in(request, &config.internal_keys, default_type),
+pub(crate) fn take_in(request: Request) -> Result<Intake, Refusal> {
+    let Endpoint { source, default_type } = request.endpoint.clone();
+    match &source.scheme {
+        Scheme::Github => github::take_in(request, &source),
+        Scheme::Internal => internal::take_in(request, &source.keys, default_type),
+        Scheme::Generic(verifier, rule) => generic::take_in(request, &source.keys, verifier, rule),
     }
 }
 
 /// Checks what the headers say of the body before it is read.
-pub(crate) fn check_content(endpoint: Endpoint, headers: &HeaderMap) -> Result<ContentType, Refusal> {
+pub(crate) fn check_content(endpoint: &Endpoint, headers: &HeaderMap) -> Result<ContentType, Refusal> {
     match content_type(endpoint, headers) {
         // Whoever does not sign learns nothing else from us.
         Err(_) if !is_signed(endpoint, headers) => {
@@ -79,25 +80,28 @@ pub(crate) fn check_content(endpoint: Endpoint, headers: &HeaderMap) -> Result<C
     }
 }
 
-fn is_signed(endpoint: Endpoint, headers: &HeaderMap) -> bool {
-    match endpoint {
-        Endpoint::Github => github::is_signed(headers),
-        Endpoint::Internal(_) => internal::is_signed(headers),
+fn is_signed(endpoint: &Endpoint, headers: &HeaderMap) -> bool {
+    match &endpoint.source.scheme {
+        Scheme::Github => github::is_signed(headers),
+        Scheme::Internal => internal::is_signed(headers),
+        Scheme::Generic(verifier, _) => headers.contains_key(verifier.signature_header()),
     }
 }
 
-fn content_type(endpoint: Endpoint, headers: &HeaderMap) -> Result<ContentType, Refusal> {
+fn content_type(endpoint: &Endpoint, headers: &HeaderMap) -> Result<ContentType, Refusal> {
     let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
     if encodings.any(|encoding| !encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity")) {
         return Err(Refusal::ContentEncoding);
     }
-    let taken = match endpoint {
-        Endpoint::Github => "application/json or application/x-www-form-urlencoded, in UTF-8",
-        Endpoint::Internal(_) => "application/json, in UTF-8",
+    let taken = match endpoint.source.scheme {
+        Scheme::Github => "application/json or application/x-www-form-urlencoded, in UTF-8",
+        Scheme::Internal | Scheme::Generic(..) => "application/json, in UTF-8",
     };
     let value = only(headers, CONTENT_TYPE.as_str()).and_then(|value| value.to_str().ok());
-    match (value.and_then(parse_content_type), endpoint) {
-        (Some(ContentType::Form), Endpoint::Internal(_)) | (None, _) => Err(Refusal::ContentType(taken)),
+    match (value.and_then(parse_content_type), &endpoint.source.scheme) {
+        (Some(ContentType::Form), Scheme::Internal | Scheme::Generic(..)) | (None, _) => {
+            Err(Refusal::ContentType(taken))
+        }
         (Some(content_type), _) => Ok(content_type),
     }
 }
@@ -160,12 +164,12 @@ fn intake(
 }
 
 /// The same for a large body, away from the threads that serve connections: hashing and parsing take their time.
-pub(crate) async fn take_in_aside(request: Request, config: Arc<Config>) -> Result<Intake, Refusal> {
+pub(crate) async fn take_in_aside(request: Request) -> Result<Intake, Refusal> {
     const ASIDE_BYTES_MIN: usize = 128 * 1024;
     if request.body.len() < ASIDE_BYTES_MIN {
-        return take_in(request, &config);
+        return take_in(request);
     }
-    match tokio::task::spawn_blocking(move || take_in(request, &config)).await {
+    match tokio::task::spawn_blocking(move || take_in(request)).await {
         Ok(result) => result,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }

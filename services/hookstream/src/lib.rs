@@ -1,11 +1,11 @@
-//! The operator's command: up, send, provision, doctor.
+//! The operator's command: up, send, provision, doctor, secret.
 //!
 //! One module per subcommand, with its flags. Data goes to standard output, progress and errors to standard error;
 //! the exit code is 0 for done, 1 for failed, 2 for wrong usage or settings.
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use hookstream_runtime::log;
 use hookstream_runtime::settings::flags;
 
@@ -14,6 +14,7 @@ mod env_file;
 mod http;
 mod output;
 mod provision;
+mod secret;
 mod send;
 mod settings;
 mod up;
@@ -45,6 +46,7 @@ enum Command {
     Send(send::Args),
     Provision(provision::Args),
     Doctor(doctor::Args),
+    Secret(secret::Args),
 }
 
 /// The command line, with the flags of the settings that each subcommand needs.
@@ -56,13 +58,16 @@ fn command() -> clap::Command {
             provision.args(flags::arguments(settings::concern_provision))
         })
         .mut_subcommand("doctor", |doctor| doctor.args(flags::arguments(settings::concern_doctor)))
+        .mut_subcommand("secret", |secret| {
+            secret.mut_subcommand("list", |list| list.args(flags::arguments(settings::concern_secret)))
+        })
 }
 
 /// Runs the command that this process was started with. As clap does, it ends the process at `--help` and at wrong
 /// usage.
 pub fn run() -> ExitCode {
     let matches = command().get_matches();
-    let given = matches.subcommand().map(|(_, matches)| flags::given(matches)).unwrap_or_default();
+    let given = flags::given(innermost(&matches));
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let beside_up = !matches!(cli.command, Command::Up(_));
     let Loaded { settings, for_log } = match settings::load(given, beside_up) {
@@ -80,6 +85,7 @@ pub fn run() -> ExitCode {
         Command::Up(args) => ("up", runtime.block_on(up::run(args, &settings))),
         Command::Send(args) => ("send", send::run(&args, &settings)),
         Command::Provision(args) => ("provision", runtime.block_on(provision::run(args, &settings))),
+        Command::Secret(args) => ("secret", secret::run(&args, &settings)),
         Command::Doctor(args) => ("doctor", runtime.block_on(doctor::run(args, &settings))),
     };
     // What still runs is a blocking call, such as a name look-up; it holds nothing that matters.
@@ -89,6 +95,11 @@ pub fn run() -> ExitCode {
         Err(error) if error.is::<output::Closed>() => ExitCode::SUCCESS,
         Err(error) => failed(what, &error),
     }
+}
+
+/// What was given to the subcommand, or to the subcommand of that.
+fn innermost(matches: &ArgMatches) -> &ArgMatches {
+    matches.subcommand().map_or(matches, |(_, inner)| innermost(inner))
 }
 
 /// Says what failed and why; the exit code tells wrong usage from the rest.

@@ -28,6 +28,10 @@ pub(crate) fn concern_doctor(setting: &Setting) -> bool {
     is_common(setting) || matches!(setting.group, "NATS" | "Postgres" | "Secrets")
 }
 
+pub(crate) fn concern_secret(setting: &Setting) -> bool {
+    is_common(setting) || setting.name.contains("_WEBHOOK_SECRET")
+}
+
 fn is_common(setting: &Setting) -> bool {
     matches!(
         setting.name,

@@ -1,9 +1,10 @@
-use hookstream_event::{EventId, Source, Token, form, github};
-use hookstream_signature::{Keyring, hub};
+use hookstream_event::{EventId, Token, form, github};
+use hookstream_signature::hub;
 use hyper::HeaderMap;
 
 use super::{ContentType, Intake, Request, intake, only, values};
 use crate::refusal::Refusal;
+use crate::sources::Source;
 
 /// Names the event; not signed.
 const EVENT: &str = "X-GitHub-Event";
@@ -15,11 +16,12 @@ pub(super) fn is_signed(headers: &HeaderMap) -> bool {
 }
 
 /// Verifies the bytes as they came, a form included; then reads the event, which is the form's `payload`.
-pub(super) fn take_in(request: Request, keys: &Keyring) -> Result<Intake, Refusal> {
-    let verified = hub::verify(keys, &values(&request.headers, hub::SIGNATURE_HEADER), &request.body)
-        .map_err(Refusal::Signature)?;
+pub(super) fn take_in(request: Request, source: &Source) -> Result<Intake, Refusal> {
+    let (signatures, now) =
+        (values(&request.headers, hub::SIGNATURE_HEADER), request.received_at.unix_timestamp());
+    let verified = hub::verify(&source.keys, &signatures, now, &request.body).map_err(Refusal::Signature)?;
     let event = event(&request.headers)?;
-    let id = delivery(&request.headers)?;
+    let id = delivery(&request.headers, source)?;
     let decoded;
     let json: &[u8] = match request.content_type {
         ContentType::Json => &request.body,
@@ -28,7 +30,9 @@ pub(super) fn take_in(request: Request, keys: &Keyring) -> Result<Intake, Refusa
             &decoded
         }
     };
-    let description = github::describe(&event, json, request.received_at).map_err(Refusal::Body)?;
+    let mut description = github::describe(&event, json, request.received_at).map_err(Refusal::Body)?;
+    // There may be more than one source of GitHub's webhooks.
+    description.subject.source = source.origin.token().clone();
     Ok(intake(request, id, false, &verified, description))
 }
 
@@ -38,9 +42,9 @@ fn event(headers: &HeaderMap) -> Result<Token, Refusal> {
     value.and_then(|value| Token::parse(value).ok()).ok_or(Refusal::Header(EVENT, rule))
 }
 
-fn delivery(headers: &HeaderMap) -> Result<EventId, Refusal> {
+fn delivery(headers: &HeaderMap, source: &Source) -> Result<EventId, Refusal> {
     let rule = "must be there once: 1 to 128 characters of A-Z, a-z, 0-9, '_' and '-'";
     let value = only(headers, DELIVERY).and_then(|value| value.to_str().ok());
-    let id = value.and_then(|value| EventId::new(&Source::github(), value).ok());
+    let id = value.and_then(|value| EventId::new(&source.origin, value).ok());
     id.ok_or(Refusal::Header(DELIVERY, rule))
 }

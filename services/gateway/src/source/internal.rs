@@ -48,5 +48,7 @@ fn by_standard_webhooks(request: &Request, keys: &Keyring) -> Result<Verified, V
 }
 
 fn by_hub(request: &Request, keys: &Keyring) -> Result<Verified, VerifyError> {
-    hub::verify(keys, &values(&request.headers, hub::SIGNATURE_HEADER), &request.body)
+    let (signatures, now) =
+        (values(&request.headers, hub::SIGNATURE_HEADER), request.received_at.unix_timestamp());
+    hub::verify(keys, &signatures, now, &request.body)
 }

@@ -64,6 +64,8 @@ impl TestGateway {
         tokio::spawn(async move { watched.watch_readiness(token).await });
         let refusing = gateway.clone();
         tokio::spawn(async move { refusing.publish_rejections().await });
+        let (watched, token) = (gateway.clone(), shutdown.clone());
+        tokio::spawn(async move { watched.watch_sources(settings, token).await });
         let served = tokio::spawn(gateway.serve(listener, shutdown.clone()));
         Self { url: format!("http://{addr}"), addr, shutdown, served, metrics }
     }

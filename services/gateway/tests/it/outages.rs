@@ -92,7 +92,8 @@ async fn a_cut_in_flight_is_503_at_once() {
         let sent = tokio::spawn(async move { delivery.send(&url).await });
         eventually("the request is in flight", PATIENCE, async || {
             gateway.metric("hookstream_webhooks_in_flight") > 0.5
-                && gateway.metric(r#"hookstream_webhook_key_uses_total{source="github",key_id="current"}"#)
+                && gateway
+                    .metric(r#"hookstream_webhook_key_uses_total{source="github",key_id="k-3cdfe41374fe"}"#)
                     > 0.5
         })
         .await;

@@ -62,7 +62,7 @@ async fn health_readiness_and_metrics_have_their_pages() {
             r#"hookstream_webhook_requests_total{source="github",status="202"} 1"#,
             r#"hookstream_webhook_requests_total{source="github",status="400"} 1"#,
             r#"hookstream_webhook_rejections_total{source="github",reason="event_mismatch"} 1"#,
-            r#"hookstream_webhook_key_uses_total{source="github",key_id="current"} 1"#,
+            r#"hookstream_webhook_key_uses_total{source="github",key_id="k-3cdfe41374fe"} 1"#,
             r#"hookstream_publish_seconds_count{outcome="stored"} 1"#,
             r#"hookstream_webhook_body_bytes_count{source="github"} 2"#,
             "hookstream_webhooks_in_flight 0",

@@ -17,7 +17,8 @@ async fn shutdown_answers_what_is_in_flight_and_takes_nothing_new() {
             sends.spawn(async move { delivery.send(&url).await });
         }
         eventually("the requests are in flight", PATIENCE, async || {
-            gateway.metric(r#"hookstream_webhook_key_uses_total{source="github",key_id="current"}"#) > 4.5
+            gateway.metric(r#"hookstream_webhook_key_uses_total{source="github",key_id="k-3cdfe41374fe"}"#)
+                > 4.5
         })
         .await;
         let addr = gateway.addr;

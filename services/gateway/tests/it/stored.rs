@@ -51,7 +51,7 @@ async fn the_headers_of_a_stored_event_are_the_documented_ones_and_no_others() {
             ("content-type", "application/json"),
             ("hs-body-sha256", &digest),
             ("hs-signature", delivery.header("x-hub-signature-256").unwrap()),
-            ("hs-key-id", "current"),
+            ("hs-key-id", "k-3cdfe41374fe"),
             ("hs-repository", "octo-org/octo-repo"),
             ("hs-issue", "42"),
             ("hs-sender", "octocat"),

@@ -6,5 +6,6 @@ mod command;
 mod doctor;
 mod help;
 mod provision;
+mod secret;
 mod send;
 mod up;

@@ -24,7 +24,7 @@ impl Got {
 
     fn verify_hub(&self, secret: &str) {
         let signature = self.header("x-hub-signature-256").as_bytes();
-        hub::verify(&ring(secret), &[signature], &self.body).unwrap();
+        hub::verify(&ring(secret), &[signature], 0, &self.body).unwrap();
     }
 }
 

@@ -8,6 +8,7 @@ mod description;
 mod digest;
 mod envelope;
 pub mod form;
+pub mod generic;
 pub mod github;
 mod id;
 pub mod internal;

@@ -1,13 +1,14 @@
 //! Every setting of every process: declared in one table, read once, from flags, environment and a file.
 //!
 //! Flags win over the environment, that over the TOML file, that over the defaults. A secret `X` may come from the file
-//! that `X_FILE` names. An empty value counts as not set. All values are checked when the settings are loaded.
+//! that `X_FILE` names. The file may also hold tables `[sources.<name>]`. An empty value counts as not set. All values are checked when the settings are loaded.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -16,12 +17,14 @@ mod error;
 mod file;
 pub mod flags;
 mod layers;
+mod sources;
 mod table;
 #[cfg(test)]
 mod tests;
 mod value;
 
 pub use error::{Origin, SettingsError};
+pub use sources::{SOURCE_TEXTS, SecretSettings, SourceSettings};
 pub use table::SETTINGS;
 pub use value::{Kind, duration_from_text};
 
@@ -72,12 +75,20 @@ pub struct ProcessInfo {
 struct Held {
     value: String,
     origin: Origin,
+    /// The file that a secret was read from.
+    file: Option<PathBuf>,
 }
+
+/// What settings were made of, from the first that wins to the last; the settings file comes after them.
+#[derive(Default)]
+struct Inputs(Vec<(BTreeMap<String, String>, Origin)>);
 
 /// All settings, checked. `Debug` shows where each came from, never a value.
 #[derive(Clone, Default)]
 pub struct Settings {
     values: BTreeMap<&'static str, Held>,
+    sources: Vec<SourceSettings>,
+    inputs: Arc<Inputs>,
 }
 
 impl Settings {
@@ -103,18 +114,26 @@ impl Settings {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, SettingsError> {
         let environment = layers::environment(environment)?;
-        let config = [&overrides, &environment]
-            .into_iter()
-            .find_map(|layer| layer.get(table::CONFIG).filter(|path| !path.is_empty()));
+        let layers = vec![(overrides, Origin::Flag), (environment, Origin::Environment)];
+        Self::from_inputs(Arc::new(Inputs(layers)))
+    }
+
+    /// The same settings, read again: with what the settings file and the files of secrets hold now.
+    pub fn read_again(&self) -> Result<Self, SettingsError> {
+        Self::from_inputs(Arc::clone(&self.inputs))
+    }
+
+    fn from_inputs(inputs: Arc<Inputs>) -> Result<Self, SettingsError> {
+        let config =
+            inputs.0.iter().find_map(|(layer, _)| layer.get(table::CONFIG).filter(|path| !path.is_empty()));
         let file = match config {
             Some(path) => file::read(Path::new(path))?,
-            None => Vec::new(),
+            None => file::Content::default(),
         };
-        layers::resolve(&[
-            layers::Layer::from_map(overrides, &Origin::Flag),
-            layers::Layer::from_map(environment, &Origin::Environment),
-            layers::Layer::from_file(file),
-        ])
+        let given = inputs.0.iter().map(|(layer, origin)| layers::Layer::from_map(layer.clone(), origin));
+        let layers: Vec<_> = given.chain([layers::Layer::from_file(file.entries)]).collect();
+        let values = layers::resolve(&layers)?;
+        Ok(Self { values, sources: file.sources, inputs })
     }
 
     /// Settings of a test: these, and the defaults. Panics at a name that is no setting, or a value it cannot hold.
@@ -124,7 +143,7 @@ impl Settings {
         for name in given.keys() {
             assert!(layers::setting_behind(name).is_some(), "{name} is no setting");
         }
-        match layers::resolve(&[layers::Layer::from_map(given, &Origin::Given)]) {
+        match Self::from_inputs(Arc::new(Inputs(vec![(given, Origin::Given)]))) {
             Ok(settings) => settings,
             Err(error) => panic!("{}", crate::exit::chain(&error)),
         }
@@ -168,6 +187,27 @@ impl Settings {
     pub fn secret(&self, name: &str) -> Option<SecretString> {
         let setting = row(name);
         self.values.get(setting.name).map(|held| SecretString::from(held.value.clone()))
+    }
+
+    /// A secret and where it comes from, if it is set.
+    pub fn secret_settings(&self, name: &str) -> Option<SecretSettings> {
+        let (name, held) = self.values.get_key_value(row(name).name)?;
+        let name = if held.file.is_some() { format!("{name}_FILE") } else { (*name).to_owned() };
+        Some(SecretSettings::known(&name, held.origin.clone(), held.value.clone(), held.file.clone()))
+    }
+
+    /// The tables `[sources.<name>]` of the settings file, by name.
+    pub fn sources(&self) -> &[SourceSettings] {
+        &self.sources
+    }
+
+    /// Every file that these settings were read from: the settings file and those of secrets.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let config = self.get(table::CONFIG).map(PathBuf::from);
+        let of_settings = self.values.values().filter_map(|held| held.file.clone());
+        let secrets = self.sources.iter().flat_map(SourceSettings::secrets);
+        let of_sources = secrets.filter_map(|secret| secret.file().map(Path::to_owned));
+        config.into_iter().chain(of_settings).chain(of_sources).collect()
     }
 
     /// A secret that must be set.

@@ -10,6 +10,9 @@ pub enum VerifyError {
     /// Well-formed, but no active key made it for these bytes.
     #[error("the signature does not match")]
     Mismatch,
+    /// Genuine, but made with a key that is no longer good.
+    #[error("the signature was made with an expired key")]
+    Expired,
     /// Genuine, but signed too long ago or in the future.
     #[error("the signature is stale")]
     Stale,
@@ -22,6 +25,7 @@ impl VerifyError {
             Self::Missing => "signature_missing",
             Self::Malformed => "signature_malformed",
             Self::Mismatch => "signature_mismatch",
+            Self::Expired => "signature_expired",
             Self::Stale => "signature_stale",
         }
     }

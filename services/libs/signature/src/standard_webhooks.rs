@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::error::only;
 use crate::keyring::KeyForm;
-use crate::{Key, Keyring, Verified, VerifyError};
+use crate::{Key, Keyring, Verified, VerifyError, timestamp};
 
 /// The header that names the delivery.
 pub const ID_HEADER: &str = "webhook-id";
@@ -17,8 +17,6 @@ pub const TIMESTAMP_HEADER: &str = "webhook-timestamp";
 /// The header with the signatures.
 pub const SIGNATURE_HEADER: &str = "webhook-signature";
 
-/// How far the signed time may be from ours, both ways, inclusive. In seconds.
-pub const TOLERANCE_SECONDS: i64 = 300;
 /// Longest delivery id, in bytes.
 pub const ID_BYTES_MAX: usize = 128;
 /// Most signatures in one header, so that a long list costs us nothing.
@@ -26,8 +24,6 @@ pub const SIGNATURES_MAX: usize = 16;
 
 /// Longest signature header, in bytes: sixteen asymmetric (`v1a`) signatures fit.
 const SIGNATURE_BYTES_MAX: usize = 2048;
-/// A timestamp of twelve digits is good until the year 33658.
-const TIMESTAMP_DIGITS_MAX: usize = 12;
 
 /// All values of the three headers, as received.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +39,8 @@ pub struct Headers<'h> {
 /// Verifies a delivery at `now_unix` (seconds).
 ///
 /// Each header must be there exactly once. The id is `[A-Za-z0-9_-]{1,128}`: the specification forbids the `.` that
-/// would make the signed text ambiguous. The timestamp is plain digits without a leading zero.
+/// would make the signed text ambiguous. The timestamp is plain digits without a leading zero,
+/// and may be [`crate::TOLERANCE_SECONDS`] from ours, both ways.
 /// A stale delivery is told from a forged one: [`VerifyError::Stale`] means that the signature is genuine.
 pub fn verify(
     keyring: &Keyring,
@@ -51,20 +48,17 @@ pub fn verify(
     now_unix: i64,
     body: &[u8],
 ) -> Result<Verified, VerifyError> {
-    let (id, timestamp, list) = (only(headers.id)?, only(headers.timestamp)?, only(headers.signature)?);
+    let (id, time, list) = (only(headers.id)?, only(headers.timestamp)?, only(headers.signature)?);
     if !is_id(id) {
         return Err(VerifyError::Malformed);
     }
-    let signed_at = parse_timestamp(timestamp).ok_or(VerifyError::Malformed)?;
+    let signed_at = timestamp::parse(time).ok_or(VerifyError::Malformed)?;
     let list = signature_list(list).ok_or(VerifyError::Malformed)?;
     let candidates = candidates(list).ok_or(VerifyError::Malformed)?;
 
-    let key = keyring
-        .find(KeyForm::Decoded, &[id, b".", timestamp, b".", body], &candidates)
-        .ok_or(VerifyError::Mismatch)?;
-    if now_unix.abs_diff(signed_at) > TOLERANCE_SECONDS.unsigned_abs() {
-        return Err(VerifyError::Stale);
-    }
+    let parts: [&[u8]; 5] = [id, b".", time, b".", body];
+    let key = keyring.find(KeyForm::Decoded, &parts, &candidates, now_unix)?;
+    timestamp::check(signed_at, now_unix)?;
     Ok(Verified::new(key.id(), list, Some(signed_at)))
 }
 
@@ -78,14 +72,6 @@ pub fn sign(key: &Key, id: &str, timestamp: i64, body: &[u8]) -> String {
 fn is_id(id: &[u8]) -> bool {
     (1..=ID_BYTES_MAX).contains(&id.len())
         && id.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_' || *b == b'-')
-}
-
-fn parse_timestamp(digits: &[u8]) -> Option<i64> {
-    let plain = digits.iter().all(u8::is_ascii_digit) && digits.len() <= TIMESTAMP_DIGITS_MAX;
-    if !plain || (digits.len() > 1 && digits[0] == b'0') {
-        return None;
-    }
-    str::from_utf8(digits).ok()?.parse().ok()
 }
 
 fn signature_list(value: &[u8]) -> Option<&str> {

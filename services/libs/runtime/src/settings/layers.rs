@@ -1,25 +1,22 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 
 use super::file::Entry;
-use super::{Held, Origin, SETTINGS, Setting, Settings, SettingsError, table};
-
-/// Longest secret, in bytes, that a file may hold.
-const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
+use super::sources::secret_from_file;
+use super::{Held, Origin, SETTINGS, Setting, SettingsError, table};
 
 /// One place that settings come from.
 pub(super) struct Layer(BTreeMap<String, Held>);
 
 impl Layer {
     pub(super) fn from_map(values: BTreeMap<String, String>, origin: &Origin) -> Self {
-        let held = |(name, value)| (name, Held { value, origin: origin.clone() });
+        let held = |(name, value)| (name, Held { value, origin: origin.clone(), file: None });
         Self(values.into_iter().filter(|(_, value)| !value.is_empty()).map(held).collect())
     }
 
     pub(super) fn from_file(entries: Vec<Entry>) -> Self {
-        let held = |entry: Entry| (entry.name, Held { value: entry.value, origin: entry.origin });
+        let held = |entry: Entry| (entry.name, Held { value: entry.value, origin: entry.origin, file: None });
         Self(entries.into_iter().filter(|entry| !entry.value.is_empty()).map(held).collect())
     }
 }
@@ -50,8 +47,8 @@ pub(super) fn environment(
 }
 
 /// For each setting the value of the first layer that has one, else the default.
-pub(super) fn resolve(layers: &[Layer]) -> Result<Settings, SettingsError> {
-    let mut settings = Settings::default();
+pub(super) fn resolve(layers: &[Layer]) -> Result<BTreeMap<&'static str, Held>, SettingsError> {
+    let mut values = BTreeMap::new();
     for setting in SETTINGS {
         let mut held = None;
         for layer in layers {
@@ -60,8 +57,9 @@ pub(super) fn resolve(layers: &[Layer]) -> Result<Settings, SettingsError> {
                 break;
             }
         }
-        let default =
-            || setting.default.map(|value| Held { value: value.to_owned(), origin: Origin::Default });
+        let default = || {
+            setting.default.map(|value| Held { value: value.to_owned(), origin: Origin::Default, file: None })
+        };
         let Some(held) = held.or_else(default) else { continue };
         if !setting.kind.admits(&held.value) {
             return Err(SettingsError::Invalid {
@@ -70,9 +68,9 @@ pub(super) fn resolve(layers: &[Layer]) -> Result<Settings, SettingsError> {
                 problem: format!("must be {}", setting.kind.expectation()),
             });
         }
-        settings.values.insert(setting.name, held);
+        values.insert(setting.name, held);
     }
-    Ok(settings)
+    Ok(values)
 }
 
 fn from_layer(setting: &'static Setting, layer: &Layer) -> Result<Option<Held>, SettingsError> {
@@ -82,28 +80,12 @@ fn from_layer(setting: &'static Setting, layer: &Layer) -> Result<Option<Held>, 
         (Some(held), Some(_)) => Err(SettingsError::Both { name: setting.name, origin: held.origin.clone() }),
         (Some(held), None) => Ok(Some(held.clone())),
         (None, Some(file)) => {
-            let value = secret_from_file(setting, file)?;
-            Ok(Some(Held { value, origin: file.origin.clone() }))
+            let path = PathBuf::from(&file.value);
+            let value = secret_from_file(&format!("{}_FILE", setting.name), &path)?;
+            Ok(Some(Held { value, origin: file.origin.clone(), file: Some(path) }))
         }
         (None, None) => Ok(None),
     }
-}
-
-fn secret_from_file(setting: &Setting, file: &Held) -> Result<String, SettingsError> {
-    let path = Path::new(&file.value);
-    let name = format!("{}_FILE", setting.name);
-    let unreadable = |source| SettingsError::Unreadable { what: name.clone(), path: path.to_owned(), source };
-    let size = fs::metadata(path).map_err(unreadable)?.len();
-    if size > SECRET_FILE_BYTES_MAX {
-        return Err(unreadable(std::io::Error::other("it is larger than 64 KiB, so it is no secret")));
-    }
-    let text = fs::read_to_string(path).map_err(unreadable)?;
-    // Editors and `echo` end a file with a newline that is no part of the secret.
-    let secret = text.strip_suffix('\n').map_or(&*text, |text| text.strip_suffix('\r').unwrap_or(text));
-    if secret.is_empty() {
-        return Err(unreadable(std::io::Error::other("it is empty")));
-    }
-    Ok(secret.to_owned())
 }
 
 /// The setting whose name is nearest to a misspelt one, if any is near.
@@ -118,7 +100,7 @@ pub(super) fn nearest(name: &str) -> Option<&'static str> {
 }
 
 /// How many letters must be put in, taken out or changed to make one word of the other.
-fn distance(one: &str, other: &str) -> usize {
+pub(super) fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (i, a) in one.bytes().enumerate() {
         let mut diagonal = row[0];

@@ -4,6 +4,9 @@ use super::{Kind, Setting};
 /// The setting that names the settings file; the only one that the file itself cannot hold.
 pub(crate) const CONFIG: &str = "HOOKSTREAM_CONFIG";
 
+/// The key of the settings file that is no setting but a table of sources.
+pub(crate) const SOURCES: &str = "sources";
+
 const GENERAL: &str = "General";
 const GATEWAY: &str = "Gateway";
 const BACKEND: &str = "Backend";
@@ -19,7 +22,7 @@ const CLIENT: &str = "hookstream send";
 #[rustfmt::skip] // Two lines a row: what it is, what it is for.
 pub const SETTINGS: &[Setting] = &[
     unset(CONFIG, Path, GENERAL,
-        "TOML file with settings; its keys are the names of the settings."),
+        "TOML file with settings; its keys are the names of the settings, and `[sources.<name>]` adds a source."),
     set("HOOKSTREAM_LOG", "info", Text, GENERAL,
         "What to log on stderr: a level, or filters such as info,hookstream_bus=debug."),
     set("HOOKSTREAM_LOG_FORMAT", "auto", OneOf(&["auto", "pretty", "json"]), GENERAL,

@@ -12,6 +12,11 @@ fn ring(secrets: &[&[u8]]) -> Keyring {
     Keyring::new(keys.collect()).unwrap()
 }
 
+/// No key here ever expires.
+fn verify(keyring: &Keyring, signatures: &[&[u8]], body: &[u8]) -> Result<Verified, VerifyError> {
+    super::verify(keyring, signatures, 0, body)
+}
+
 fn verify_text(value: &str) -> Result<Verified, VerifyError> {
     verify(&ring(&[GITHUB_SECRET]), &[value.as_bytes()], GITHUB_BODY)
 }

@@ -13,7 +13,7 @@ fn github_deliveries_verify_in_both_forms_and_have_their_own_ids() {
     let (json, form) = (github_delivery("push", "{}"), github_form_delivery("push", b"{\"a\":\"b c&d\"}"));
     for delivery in [&json, &form] {
         let signature = delivery.header("x-hub-signature-256").unwrap().as_bytes();
-        hub::verify(&ring(GITHUB_SECRET), &[signature], &delivery.body).unwrap();
+        hub::verify(&ring(GITHUB_SECRET), &[signature], 0, &delivery.body).unwrap();
     }
     assert_ne!(json.id(), form.id());
     assert_eq!(form.body, "payload=%7B%22a%22%3A%22b+c%26d%22%7D");
@@ -30,7 +30,7 @@ fn internal_deliveries_verify_by_either_scheme() {
 
     let delivery = internal_hub_delivery("{}");
     let signature = delivery.header("x-hub-signature-256").unwrap().as_bytes();
-    hub::verify(&ring(INTERNAL_SECRET), &[signature], &delivery.body).unwrap();
+    hub::verify(&ring(INTERNAL_SECRET), &[signature], 0, &delivery.body).unwrap();
 }
 
 #[test]

@@ -1,0 +1,49 @@
+use hookstream_event::EventId;
+use hookstream_event::generic::{Rule, digest_id};
+use hookstream_signature::{Keyring, Verified, VerifyError, gitlab, hmac, slack, standard_webhooks, stripe};
+use time::OffsetDateTime;
+
+use super::{Intake, Request, intake, only, values};
+use crate::refusal::Refusal;
+use crate::sources::Verifier;
+
+/// Verifies a delivery by the source's scheme, then reads what its rule says.
+pub(super) fn take_in(
+    request: Request,
+    keys: &Keyring,
+    how: &Verifier,
+    rule: &Rule,
+) -> Result<Intake, Refusal> {
+    let verified = verify(&request, keys, how).map_err(Refusal::Signature)?;
+    let header = |name: &str| only(&request.headers, name)?.to_str().ok().map(str::to_owned);
+    let signed_at = verified.signed_at().and_then(|time| OffsetDateTime::from_unix_timestamp(time).ok());
+    let fallback = signed_at.unwrap_or(request.received_at);
+    let delivery = rule.describe(&header, &request.body, fallback).map_err(Refusal::Body)?;
+    let derived = delivery.id.is_none();
+    let id = delivery.id.unwrap_or_else(|| digest_id(&request.body));
+    let id = EventId::new(rule.source(), &id).expect("a rule gives ids that an event id can hold");
+    Ok(intake(request, id, derived, &verified, delivery.description))
+}
+
+fn verify(request: &Request, keys: &Keyring, verifier: &Verifier) -> Result<Verified, VerifyError> {
+    let (now, body) = (request.received_at.unix_timestamp(), &request.body);
+    let values = |name: &str| values(&request.headers, name);
+    let signature = values(verifier.signature_header());
+    match verifier {
+        Verifier::StandardWebhooks => {
+            let (id, timestamp) =
+                (values(standard_webhooks::ID_HEADER), values(standard_webhooks::TIMESTAMP_HEADER));
+            let headers =
+                standard_webhooks::Headers { id: &id, timestamp: &timestamp, signature: &signature };
+            standard_webhooks::verify(keys, &headers, now, body)
+        }
+        Verifier::Stripe => stripe::verify(keys, &signature, now, body),
+        Verifier::Slack => {
+            let timestamp = values(slack::TIMESTAMP_HEADER);
+            let headers = slack::Headers { timestamp: &timestamp, signature: &signature };
+            slack::verify(keys, &headers, now, body)
+        }
+        Verifier::Gitlab => gitlab::verify(keys, &signature, now),
+        Verifier::Hmac { form, .. } => hmac::verify(keys, form, &signature, now, body),
+    }
+}

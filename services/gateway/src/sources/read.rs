@@ -1,0 +1,234 @@
+//! Sources from the settings.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hookstream_event::generic::{Field, Fields, Rule};
+use hookstream_runtime::settings::{SecretSettings, SourceSettings};
+use hookstream_runtime::{Settings, SettingsError};
+use hookstream_signature::{Key, Keyring, hmac, standard_webhooks};
+use hyper::header::HeaderName;
+use secrecy::ExposeSecret as _;
+
+use super::{Scheme, Source, Sources, Verifier, label};
+
+const GITHUB: &str = "github";
+const INTERNAL: &str = "internal";
+const SCHEMES: &str = "must be one of github, standard-webhooks, stripe, slack, gitlab, hmac";
+
+impl Sources {
+    /// Reads and checks the sources and their secrets: `github` and `internal`, which have settings of their own, and
+    /// those of the settings file. A source without a secret is an error that names what to set.
+    pub fn read(settings: &Settings) -> Result<Self, SettingsError> {
+        let mut sources = BTreeMap::new();
+        for (name, setting, former) in [
+            (GITHUB, "GITHUB_WEBHOOK_SECRET", "GITHUB_WEBHOOK_SECRET_PREVIOUS"),
+            (INTERNAL, "INTERNAL_WEBHOOK_SECRET", "INTERNAL_WEBHOOK_SECRET_PREVIOUS"),
+        ] {
+            let table = settings.sources().iter().find(|source| source.name() == name);
+            if let Some(table) = table {
+                only_texts(table, name, &["scheme"])?;
+                if table.text("scheme").is_some_and(|scheme| scheme != name) {
+                    return Err(
+                        table.invalid("scheme", format!("must be {name} for the source of that name"))
+                    );
+                }
+            }
+            let own = [setting, former].into_iter().filter_map(|name| settings.secret_settings(name));
+            let secrets: Vec<_> = own.chain(table.iter().flat_map(|t| t.secrets()).cloned()).collect();
+            if secrets.is_empty() {
+                return Err(SettingsError::Unset { name: setting });
+            }
+            let scheme = if name == GITHUB { Scheme::Github } else { Scheme::Internal };
+            let source = hookstream_event::Source::parse(name).map_err(SettingsError::refused)?;
+            let source = assemble(source, scheme, &secrets)?;
+            sources.insert(source.name, Arc::new(source));
+        }
+        for table in settings.sources().iter().filter(|table| ![GITHUB, INTERNAL].contains(&table.name())) {
+            let source = configured(table)?;
+            sources.insert(source.name, Arc::new(source));
+        }
+        Ok(Self(sources))
+    }
+}
+
+/// A source of the settings file.
+fn configured(table: &SourceSettings) -> Result<Source, SettingsError> {
+    let source = hookstream_event::Source::parse(table.name())
+        .map_err(|error| table.invalid("<name>", format!("is no name of a source, which {error}")))?;
+    let name =
+        table.text("scheme").ok_or_else(|| table.invalid("scheme", format!("is missing: it {SCHEMES}")))?;
+    let verifier = match name {
+        "github" => None,
+        "standard-webhooks" => Some(Verifier::StandardWebhooks),
+        "stripe" => Some(Verifier::Stripe),
+        "slack" => Some(Verifier::Slack),
+        "gitlab" => Some(Verifier::Gitlab),
+        "hmac" => Some(hmac_verifier(table)?),
+        _ => return Err(table.invalid("scheme", SCHEMES)),
+    };
+    if table.secrets().is_empty() {
+        return Err(table.invalid("secrets", "is missing: without a secret anybody could send"));
+    }
+    let scheme = match verifier {
+        None => {
+            only_texts(table, name, &["scheme"])?;
+            Scheme::Github
+        }
+        Some(verifier) => {
+            if !matches!(verifier, Verifier::Hmac { .. })
+                && let Some(key) = table.given().find(|key| key.starts_with("signature_"))
+            {
+                return Err(table.invalid(key, "is for the scheme hmac only"));
+            }
+            let (prefix, defaults) = defaults(&verifier, table.name());
+            let fields = Fields {
+                id: fields(table, ["id_header", "id_path"], defaults.id)?,
+                event: fields(table, ["event_header", "event_path"], defaults.event)?,
+                action: fields(table, ["action_header", "action_path"], defaults.action)?,
+                time: fields(table, ["time_header", "time_path"], defaults.time)?,
+            };
+            let prefix = type_prefix(table)?.unwrap_or(prefix);
+            Scheme::Generic(verifier, Box::new(Rule::new(source.clone(), &prefix, fields)))
+        }
+    };
+    assemble(source, scheme, table.secrets())
+}
+
+fn assemble(
+    origin: hookstream_event::Source,
+    scheme: Scheme,
+    secrets: &[SecretSettings],
+) -> Result<Source, SettingsError> {
+    let decodes = matches!(scheme, Scheme::Internal | Scheme::Generic(Verifier::StandardWebhooks, _));
+    let (mut keys, mut places): (Vec<Key>, Vec<String>) = (Vec::new(), Vec::new());
+    for secret in secrets {
+        let value = secret.read()?;
+        let bytes = value.expose_secret().as_bytes();
+        let id = secret.id().map_or_else(|| Key::fingerprint(bytes), str::to_owned);
+        let key = if decodes { Key::new(&id, bytes) } else { Key::plain(&id, bytes) };
+        let not_after = secret.not_after().map(time::OffsetDateTime::unix_timestamp);
+        let key = key.map_err(|error| secret.invalid(format!("cannot be used: {error}")))?.until(not_after);
+        // The same secret in two places is one key. It is good until the later end.
+        if let Some(known) = keys.iter_mut().find(|known| secret.id().is_none() && known.id() == id) {
+            let end = known.not_after().zip(not_after).map(|(one, other)| one.max(other));
+            *known = key.until(end);
+        } else {
+            keys.push(key);
+            places.push(secret.place());
+        }
+    }
+    let name = label(origin.as_str());
+    let keys = Keyring::new(keys)
+        .map_err(|error| secrets[0].invalid(format!("cannot be used for source {name}: {error}")))?;
+    Ok(Source { name, origin, scheme, keys, places })
+}
+
+/// Where deliveries of a scheme carry what we need, and how their event types begin.
+///
+/// Those of the providers are documented by them. GitLab's `X-Gitlab-Event-UUID` is not among them: webhooks that
+/// cause each other share it.
+fn defaults(verifier: &Verifier, name: &str) -> (String, Fields) {
+    let header = |name: &str| Field::Header(name.to_owned());
+    let path = |path: &str| Field::Path(path.to_owned());
+    let own = || format!("source.{name}");
+    match verifier {
+        Verifier::StandardWebhooks => {
+            let id = vec![header(standard_webhooks::ID_HEADER)];
+            let fields =
+                Fields { id, event: vec![path("type")], action: vec![], time: vec![path("timestamp")] };
+            (own(), fields)
+        }
+        Verifier::Stripe => {
+            let fields = Fields {
+                id: vec![path("id")],
+                event: vec![path("type")],
+                action: vec![],
+                time: vec![path("created")],
+            };
+            ("com.stripe".to_owned(), fields)
+        }
+        Verifier::Slack => {
+            let fields = Fields {
+                id: vec![path("event_id")],
+                event: vec![path("event.type"), path("type")],
+                action: vec![path("event.subtype")],
+                time: vec![path("event_time")],
+            };
+            ("com.slack".to_owned(), fields)
+        }
+        Verifier::Gitlab => {
+            let fields = Fields {
+                id: vec![header("Idempotency-Key")],
+                event: vec![path("object_kind"), path("event_name"), header("X-Gitlab-Event")],
+                action: vec![path("object_attributes.action")],
+                time: vec![path("object_attributes.updated_at")],
+            };
+            ("com.gitlab".to_owned(), fields)
+        }
+        Verifier::Hmac { .. } => (own(), Fields::default()),
+    }
+}
+
+/// The field that the file names for something, in place of the scheme's own.
+fn fields(
+    table: &SourceSettings,
+    [header, path]: [&str; 2],
+    defaults: Vec<Field>,
+) -> Result<Vec<Field>, SettingsError> {
+    match (table.text(header), table.text(path)) {
+        (Some(_), Some(_)) => Err(table.invalid(path, format!("and {header} are both set: set one of them"))),
+        (Some(name), None) => Ok(vec![Field::Header(header_name(table, header, name)?)]),
+        (None, Some(text)) if text.split('.').any(str::is_empty) => {
+            Err(table.invalid(path, "must be keys joined by dots, such as data.id"))
+        }
+        (None, Some(text)) => Ok(vec![Field::Path(text.to_owned())]),
+        (None, None) => Ok(defaults),
+    }
+}
+
+fn hmac_verifier(table: &SourceSettings) -> Result<Verifier, SettingsError> {
+    let key = "signature_header";
+    let header = table.text(key).ok_or_else(|| table.invalid(key, "is missing: the scheme hmac needs it"))?;
+    let encoding = match table.text("signature_encoding").unwrap_or("hex") {
+        "hex" => hmac::Encoding::Hex,
+        "base64" => hmac::Encoding::Base64,
+        _ => return Err(table.invalid("signature_encoding", "must be one of hex, base64")),
+    };
+    let prefix = table.text("signature_prefix").unwrap_or_default().to_owned();
+    if !prefix.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        return Err(table.invalid("signature_prefix", "must be visible ASCII and spaces"));
+    }
+    let header = header_name(table, key, header)?;
+    Ok(Verifier::Hmac { header, form: hmac::Form { prefix, encoding } })
+}
+
+fn header_name(table: &SourceSettings, key: &str, name: &str) -> Result<String, SettingsError> {
+    let name = HeaderName::from_bytes(name.as_bytes());
+    name.map(|name| name.as_str().to_owned()).map_err(|_| table.invalid(key, "must be the name of a header"))
+}
+
+/// The configured beginning of event types. Those that tell projections what they have before them are not free.
+fn type_prefix(table: &SourceSettings) -> Result<Option<String>, SettingsError> {
+    let key = "type_prefix";
+    let Some(prefix) = table.text(key) else { return Ok(None) };
+    let clean = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if prefix.len() > 100 || !prefix.split('.').all(clean) {
+        return Err(table.invalid(key, "must be a reversed domain name such as com.example"));
+    }
+    let taken = ["hookstream", "com.github"];
+    if taken.iter().any(|taken| prefix == *taken || prefix.starts_with(&format!("{taken}."))) {
+        return Err(table.invalid(key, "must not be that of another kind of event"));
+    }
+    Ok(Some(prefix.to_owned()))
+}
+
+fn only_texts(table: &SourceSettings, scheme: &str, allowed: &[&str]) -> Result<(), SettingsError> {
+    match table.given().find(|key| !allowed.contains(key)) {
+        Some(key) => Err(table.invalid(key, format!("is not for the scheme {scheme}, which has its own"))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! Sources and secrets that follow their files, while requests are served.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use hookstream_runtime::{Settings, exit};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
+
+use super::{LiveSources, Sources};
+
+/// How often the files are looked at.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// What tells one state of a file from another: it changes when the file is written or another takes its place.
+type Stamp = Option<(SystemTime, u64, u64)>;
+
+/// Reads settings and secrets again at SIGHUP and when one of their files changes, until `shutdown`.
+///
+/// What cannot be read or used changes nothing, and is logged once. A file that is just being written is left alone
+/// until it looks the same twice in a row.
+pub(crate) async fn watch(
+    mut settings: Settings,
+    live: LiveSources,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    let mut hangups = signal(SignalKind::hangup())?;
+    let mut ticks = interval_at(Instant::now() + PERIOD, PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Nothing is known of the files at first: they may have changed since they were read.
+    let (mut taken, mut last) = (None, stamps(&settings));
+    loop {
+        let asked = tokio::select! {
+            _ = ticks.tick() => false,
+            _ = hangups.recv() => true,
+            () = shutdown.cancelled() => return Ok(()),
+        };
+        // A handful of small files: not worth another thread.
+        let found = stamps(&settings);
+        let settled = found == last;
+        let changed = taken.as_ref() != Some(&found);
+        last.clone_from(&found);
+        if !(asked || changed && settled) {
+            continue;
+        }
+        match settings.read_again().and_then(|again| Ok((Sources::read(&again)?, again))) {
+            Ok((sources, again)) => {
+                let before = live.now().keys();
+                let now = sources.keys();
+                live.replace(sources);
+                settings = again;
+                if asked || now != before {
+                    let ids: Vec<_> =
+                        now.iter().map(|key| format!("{}:{}", key.source, key.key_id)).collect();
+                    tracing::info!(keys = ids.join(" "), "read the sources again: {} keys", ids.len());
+                }
+                // The settings may name other files now, of which nothing is known.
+                taken = (settings.files() == files(&found)).then_some(found);
+            }
+            Err(error) => {
+                tracing::error!("cannot read the sources again, the old keys stay: {}", exit::chain(&error));
+                taken = Some(found);
+            }
+        }
+    }
+}
+
+fn stamps(settings: &Settings) -> Vec<(PathBuf, Stamp)> {
+    let stamp = |path: &PathBuf| {
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
+    };
+    settings.files().into_iter().map(|path| (path.clone(), stamp(&path))).collect()
+}
+
+fn files(stamps: &[(PathBuf, Stamp)]) -> Vec<PathBuf> {
+    stamps.iter().map(|(path, _)| path.clone()).collect()
+}
