@@ -66,8 +66,7 @@ impl Service {
     pub(crate) fn new(gateway: Gateway, shutdown: CancellationToken) -> Self {
         let alone = gateway.bus.publisher(gateway.config.publish_budget);
         let together = |limits| alone.clone().with_group_commit(limits);
-        let github = "github";
-        let github = (github, Replays::new(github, &gateway.config.github_replay, &gateway.metrics));
+        let github = Replays::new("github", &gateway.config.github_replay, &gateway.metrics);
         Self(Arc::new(Shared {
             publisher: gateway.config.group_commit.map_or(alone.clone(), together),
             limits: Limits::new(&gateway.config.rates),
@@ -76,7 +75,7 @@ impl Service {
             admin: gateway.admin,
             metrics: gateway.metrics,
             rejections: gateway.rejections,
-            replays: HashMap::from([github]),
+            replays: HashMap::from([("github", github)]),
             discards: TaskTracker::new(),
             shutdown,
         }))
