@@ -14,17 +14,20 @@ use asset::Asset;
 pub use difference::{Change, Difference};
 
 /// The streams, in the order they are made in.
-const STREAMS: [&str; 3] = [
+const STREAMS: [&str; 4] = [
     include_str!("../../../../schemas/streams/webhooks.json"),
     include_str!("../../../../schemas/streams/rejections.json"),
     include_str!("../../../../schemas/streams/phases.json"),
+    include_str!("../../../../schemas/streams/operations.json"),
 ];
 
-/// The durable consumers, one for each projection.
-const CONSUMERS: [&str; 3] = [
+/// The durable consumers: one for each projection, and what the trail reads besides.
+const CONSUMERS: [&str; 5] = [
     include_str!("../../../../schemas/streams/consumers/phase_queue.json"),
     include_str!("../../../../schemas/streams/consumers/task_log.json"),
     include_str!("../../../../schemas/streams/consumers/audit.json"),
+    include_str!("../../../../schemas/streams/consumers/audit_rejections.json"),
+    include_str!("../../../../schemas/streams/consumers/audit_operations.json"),
 ];
 
 /// The streams and consumers that hookstream needs.

@@ -28,6 +28,8 @@ pub(crate) struct Leader<'r, P> {
     retention: Retention,
     /// When stream, consumer and checkpoint were last looked at while idle, in this round.
     looked_at: Option<Instant>,
+    /// When the projection was last asked what it does beside its stream.
+    beside_at: Option<Instant>,
     /// When the last applied event was recorded.
     reached: Option<OffsetDateTime>,
     /// Whether that was the last one in the stream.
@@ -78,6 +80,7 @@ impl<'r, P: Projection> Leader<'r, P> {
             watchdog: Watchdog::new(settings.stall_after, settings.stalls_max, now),
             retention: Retention::new(settings.forget_every, settings.forget_rows_max, now),
             looked_at: None,
+            beside_at: None,
             reached: None,
             caught_up: false,
             suspect: false,
@@ -161,6 +164,7 @@ impl<'r, P: Projection> Leader<'r, P> {
         let runner = self.runner;
         while !runner.shutdown.is_cancelled() {
             self.forget_some().await?;
+            self.beside(round.checkpoint.epoch).await?;
             let messages = tokio::select! {
                 biased;
                 () = runner.shutdown.cancelled() => return Ok(()),

@@ -1,7 +1,9 @@
 use std::future::Future;
 
+use hookstream_bus::Bus;
 use hookstream_event::RecordedEvent;
-use hookstream_store::{MigrationSet, PgError, StoreError, Transaction};
+use hookstream_runtime::Metrics;
+use hookstream_store::{Connection, MigrationSet, PgError, StoreError, Transaction};
 
 /// Tables derived from events. [`run`](crate::run) owns everything else: leadership, order, claims, dead letters, the
 /// checkpoint, outages.
@@ -28,6 +30,29 @@ pub trait Projection: Send + Sync + 'static {
         tx: &Transaction<'_>,
         batch: &[ClaimedEvent],
     ) -> impl Future<Output = Result<Applied, ApplyError>> + Send;
+
+    /// What the leader does beside following its stream, such as reading another one: called between two batches, about
+    /// once a second while idle and at most every [`RunnerSettings::beside_every`](crate::RunnerSettings::beside_every).
+    ///
+    /// Nobody else does it at the same time, for it is done on the session that holds the lead. The stream waits
+    /// meanwhile, so do a little at a time. What NATS does not do is to be logged and tried again at the next call; an
+    /// error ends the session as any other of Postgres does.
+    fn beside(&self, _: Beside<'_>) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async { Ok(()) }
+    }
+}
+
+/// What a leader works with beside its stream.
+#[derive(Debug)]
+pub struct Beside<'l> {
+    /// The connection to NATS, as the projection's own user. It may be down.
+    pub bus: &'l Bus,
+    /// The session that holds the lead, with no transaction open.
+    pub connection: &'l mut Connection,
+    /// Counts leaders: it is another one in each session.
+    pub epoch: i64,
+    /// Where the projection may register metrics of its own, once.
+    pub metrics: &'l Metrics,
 }
 
 /// An event of a batch, and whether this projection has seen its like.

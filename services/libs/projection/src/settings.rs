@@ -30,6 +30,8 @@ pub struct RunnerSettings {
     pub forget_every: Duration,
     /// Most rows that one step of that deletes, between two batches.
     pub forget_rows_max: i64,
+    /// Shortest time between two calls of [`Projection::beside`](crate::Projection::beside).
+    pub beside_every: Duration,
 }
 
 impl Default for RunnerSettings {
@@ -47,6 +49,7 @@ impl Default for RunnerSettings {
             standby_poll: Duration::from_secs(1),
             forget_every: Duration::from_hours(1),
             forget_rows_max: 1000,
+            beside_every: Duration::from_millis(250),
         }
     }
 }

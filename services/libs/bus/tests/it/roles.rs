@@ -25,6 +25,16 @@ fn publishable() -> Vec<String> {
         "webhooks.github.issues.opened",
         "rejections.github.bad_signature",
         "phases.1.1.ready",
+        "operations.gateway.key_added",
+        "operations.task_log.retention",
+        "operations.audit.retention",
+        "operations.operator.provision",
+        "$JS.API.CONSUMER.MSG.NEXT.REJECTIONS.audit_rejections",
+        "$JS.API.CONSUMER.RESET.REJECTIONS.audit_rejections",
+        "$JS.ACK.REJECTIONS.audit_rejections.1.1.1.1.0",
+        "$JS.API.CONSUMER.MSG.NEXT.OPERATIONS.audit_operations",
+        "$JS.ACK._.account.OPERATIONS.audit_operations.1.1.1.1.0",
+        "$JS.API.STREAM.PURGE.OPERATIONS",
         "anything",
         "_INBOX.x",
         "$SYS.REQ.SERVER.PING",
@@ -75,6 +85,7 @@ fn subscribable() -> Vec<String> {
         "webhooks.github",
         "rejections.>",
         "phases.>",
+        "operations.>",
         "$JS.>",
         "$JS.API.>",
         "$JS.ACK.>",
@@ -99,13 +110,27 @@ fn may_publish(role: &str, subject: &str) -> bool {
             || subject == "$JS.API.STREAM.INFO.WEBHOOKS"
             || subject.starts_with("$JS.API.DIRECT.GET.WEBHOOKS")
     };
+    // Everybody who acts tells of it, under the own name only.
+    let own_acts = subject.starts_with(&format!("operations.{role}."));
+    let beside = || {
+        ["$JS.API.CONSUMER.MSG.NEXT.", "$JS.API.CONSUMER.RESET.", "$JS.ACK.", "$JS.ACK._.account."]
+            .iter()
+            .any(|prefix| {
+                let rest = subject.strip_prefix(prefix).unwrap_or_default();
+                rest.starts_with("REJECTIONS.audit_rejections")
+                    || rest.starts_with("OPERATIONS.audit_operations")
+            })
+            || exactly(&["$JS.API.STREAM.INFO.REJECTIONS", "$JS.API.DIRECT.GET.REJECTIONS"])
+    };
     match role {
+        _ if own_acts => true,
         "gateway" => {
             subject.starts_with("ingest.")
                 || exactly(&["rejections.github.bad_signature", "$JS.API.STREAM.INFO.WEBHOOKS"])
         }
         "phase_queue" => own_consumer() || subject == "phases.1.1.ready",
-        "task_log" | "audit" => own_consumer(),
+        "task_log" => own_consumer(),
+        "audit" => own_consumer() || beside(),
         "backend" => {
             exactly(&["ingest.internal.workflow.completed", "$JS.API.DIRECT.GET.WEBHOOKS"])
                 || subject.starts_with("$JS.API.STREAM.INFO.")
@@ -122,7 +147,7 @@ fn may_subscribe(role: &str, subject: &str) -> bool {
         "subscriber" => subject.starts_with("webhooks."),
         "backend" => own_inbox || subject.starts_with("webhooks."),
         "operator" => {
-            let others = ["rejections.>", "phases.>", "$JS.EVENT.ADVISORY.>", "_INBOX.>"];
+            let others = ["rejections.>", "phases.>", "operations.>", "$JS.EVENT.ADVISORY.>", "_INBOX.>"];
             own_inbox || subject.starts_with("webhooks.") || others.contains(&subject)
         }
         _ => own_inbox,

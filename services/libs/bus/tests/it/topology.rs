@@ -43,9 +43,12 @@ async fn an_empty_server_lacks_everything_and_gets_it() {
             "stream WEBHOOKS: missing",
             "stream REJECTIONS: missing",
             "stream PHASES: missing",
+            "stream OPERATIONS: missing",
             "consumer phase_queue: missing",
             "consumer task_log: missing",
             "consumer audit: missing",
+            "consumer audit_rejections: missing",
+            "consumer audit_operations: missing",
         ]
     );
     assert_eq!(topology.apply(&operator, &differences).await.unwrap(), []);

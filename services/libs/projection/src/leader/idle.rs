@@ -9,7 +9,7 @@ use crate::identity::check_stream;
 use crate::retention::horizon;
 use crate::runner::{SESSION_TIMEOUT, within};
 use crate::watchdog::Alarm;
-use crate::{Projection, RunError};
+use crate::{Beside, Context, Projection, RunError};
 
 impl<P: Projection> Leader<'_, P> {
     /// Nothing came: is there really nothing? True if it was looked at and is so.
@@ -75,6 +75,18 @@ impl<P: Projection> Leader<'_, P> {
         round.checkpoint = within(SESSION_TIMEOUT, moving).await?;
         round.continuity.pass_over(last);
         self.runner.metrics.at(last);
+        Ok(())
+    }
+
+    /// What the projection does beside its stream, if it is due.
+    pub(super) async fn beside(&mut self, epoch: i64) -> Result<(), Broken> {
+        let Context { runner, metrics, .. } = &self.runner.context;
+        if self.beside_at.is_some_and(|at| at.elapsed() < runner.beside_every) {
+            return Ok(());
+        }
+        let beside = Beside { bus: &self.runner.bus, connection: &mut self.connection, epoch, metrics };
+        within(runner.batch_timeout, self.runner.projection.beside(beside)).await?;
+        self.beside_at = Some(Instant::now());
         Ok(())
     }
 
