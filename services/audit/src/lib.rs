@@ -1,33 +1,34 @@
-//! The audit trail: a row per stored event, in a chain of hashes that shows what was changed.
+//! The audit trail: a row for each event, refusal and act, in a chain of hashes with a Merkle tree over it.
 //!
 //! **Invariant:** it reads envelopes, never bodies: its consumer is `headers_only`.
 //!
-//! **Invariant:** the trail is appended to and never rebuilt. Each batch reads the chain's head in the transaction that
-//! appends to it, behind the lock on the checkpoint, so the chain never forks.
+//! **Invariant:** the trail is appended to and never rebuilt. [`Trail::append`] is the only way in; it locks the trail's
+//! end, so the chain never forks.
 //!
-//! What the chain proves and what it does not: the owner of the database can rewrite all of it, with new hashes.
+//! What the trail proves and what it does not: the owner of the database can rewrite all of it, with new hashes.
 
-pub mod chain;
-mod insert;
 mod record;
 mod rows;
 mod trail;
+mod verify;
 
 use hookstream_projection::{Applied, ApplyError, ClaimedEvent, Projection};
 use hookstream_store::{MigrationSet, Transaction};
 
-use chain::{Entry, Head};
-pub use trail::{VerifyError, verify_trail};
+pub use trail::{AppendError, Trail};
+pub use verify::{VerifyError, verify_trail};
 
-/// Table `audit_trail`.
+/// Table `audit_trail` and what belongs to it.
 pub const MIGRATIONS: MigrationSet = MigrationSet {
     name: "audit",
     migrations: &[("0001_audit_trail", include_str!("../../../schemas/postgres/audit/0001_audit_trail.sql"))],
 };
 
 /// The projection `audit`.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Audit;
+#[derive(Debug, Clone, Default)]
+pub struct Audit {
+    trail: Trail,
+}
 
 impl Projection for Audit {
     const NAME: &'static str = "audit";
@@ -35,19 +36,7 @@ impl Projection for Audit {
     const SEES_REPEATS: bool = true;
 
     async fn apply(&self, tx: &Transaction<'_>, batch: &[ClaimedEvent]) -> Result<Applied, ApplyError> {
-        let mut head = trail::head(tx).await?;
-        let entries = chained(&mut head, batch);
-        insert::insert(tx, &entries).await?;
+        self.trail.append(tx, batch.iter().map(record::of).collect()).await?;
         Ok(Applied::default())
     }
-}
-
-/// An entry per event, the first following `head`, which becomes the last one's.
-fn chained(head: &mut Head, batch: &[ClaimedEvent]) -> Vec<Entry> {
-    let entry = |claimed| {
-        let entry = Entry::append(*head, record::of(claimed));
-        *head = entry.head();
-        entry
-    };
-    batch.iter().map(entry).collect()
 }

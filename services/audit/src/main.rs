@@ -12,5 +12,5 @@ fn main() -> ExitCode {
         about: "Projects every event into a hash-chained audit trail",
         version: env!("CARGO_PKG_VERSION"),
     };
-    hookstream_projection::main(&info, |_| Ok::<_, Infallible>(Audit))
+    hookstream_projection::main(&info, |_| Ok::<_, Infallible>(Audit::default()))
 }

@@ -1,4 +1,4 @@
-SELECT audit_sequence, entry_hash
-FROM audit_trail
-ORDER BY audit_sequence DESC
-LIMIT 1
+-- Locks the end of the trail until the transaction ends: there is one order.
+SELECT audit_sequence, entry_hash, peaks
+FROM audit_head
+FOR UPDATE

@@ -1,6 +1,6 @@
 SELECT
-    audit_sequence, stream_sequence, received_at, recorded_at, version, kind, event_id, source, event_type,
-    body_sha256, signature, key_id, previous_hash, entry_hash
+    version, audit_sequence, kind, stream, stream_sequence, event_id, source, event_type, body_sha256, signature,
+    key_id, actor, count, details, received_at, recorded_at, previous_hash, entry_hash
 FROM audit_trail
 WHERE audit_sequence > $1
 ORDER BY audit_sequence

@@ -21,6 +21,9 @@ async fn an_entry_holds_what_the_envelope_says() {
         let expected =
             ["stored", "github:d-1", "github", "com.github.push", envelope.signature.as_str(), "current"];
         assert_eq!(texts, expected);
+        assert_eq!(row.get::<_, &str>("stream"), "WEBHOOKS");
+        assert_eq!(row.get::<_, Option<&str>>("actor"), None);
+        assert_eq!((row.get::<_, i64>("count"), row.get::<_, &str>("details")), (1, "{}"));
         assert_eq!(row.get::<_, &[u8]>("body_sha256"), envelope.body_sha256.as_bytes());
         let times = ["received_at", "recorded_at"].map(|column| row.get::<_, OffsetDateTime>(column));
         // Cut to the microsecond, before it is hashed.
@@ -75,7 +78,7 @@ async fn a_batch_that_is_rolled_back_leaves_no_gap() {
         let tx = client.transaction().await?;
         let batch =
             [hookstream_projection::ClaimedEvent { event: push("d-4").recorded(4), claim: Claim::Fresh }];
-        hookstream_projection::Projection::apply(&hookstream_audit::Audit, &tx, &batch).await?;
+        hookstream_projection::Projection::apply(&hookstream_audit::Audit::default(), &tx, &batch).await?;
         tx.rollback().await?;
         apply(&mut client, &[(push("d-4").recorded(4), Claim::Fresh)]).await?;
         assert_eq!(verified(&client).await?.audit_sequence, 4);

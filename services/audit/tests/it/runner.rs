@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use hookstream_audit::Audit;
-use hookstream_audit::chain::Fault;
 use hookstream_bus::Publisher;
 use hookstream_event::header;
 use hookstream_projection::{Context, Projection as _, RunError, RunnerSettings, run};
 use hookstream_runtime::{Health, Metrics, ProcessInfo};
 use hookstream_store::Client;
 use hookstream_test_support::{SampleEvent, TestDatabase, TestNats, eventually, run_test};
+use hookstream_trail::Fault;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -34,7 +34,7 @@ impl Running {
             metrics: Metrics::new(&process),
         };
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(run(Audit, context, shutdown.clone()));
+        let task = tokio::spawn(run(Audit::default(), context, shutdown.clone()));
         Self { shutdown, task }
     }
 

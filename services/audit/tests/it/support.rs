@@ -1,9 +1,9 @@
-use hookstream_audit::chain::{Broken, Head};
 use hookstream_audit::{Audit, MIGRATIONS, VerifyError, verify_trail};
 use hookstream_event::RecordedEvent;
 use hookstream_projection::{Applied, Claim, ClaimedEvent, Projection as _};
 use hookstream_store::{Client, Connection, Row};
 use hookstream_test_support::{SampleEvent, TestDatabase};
+use hookstream_trail::{Broken, Head};
 use serde_json::json;
 
 /// A database with the trail's table, and a session on it.
@@ -19,7 +19,7 @@ pub(crate) async fn apply(client: &mut Connection, events: &[(RecordedEvent, Cla
     let batch: Vec<_> =
         events.iter().map(|(event, claim)| ClaimedEvent { event: event.clone(), claim: *claim }).collect();
     let tx = client.transaction().await?;
-    assert_eq!(Audit.apply(&tx, &batch).await?, Applied::default());
+    assert_eq!(Audit::default().apply(&tx, &batch).await?, Applied::default());
     tx.commit().await?;
     Ok(())
 }
@@ -48,8 +48,8 @@ pub(crate) async fn trail(entries: u64) -> anyhow::Result<(TestDatabase, Connect
 
 /// The rows of the trail, in order.
 pub(crate) async fn rows(client: &Client) -> anyhow::Result<Vec<Row>> {
-    let sql = "SELECT audit_sequence, kind, event_id, stream_sequence, source, event_type, body_sha256, signature, \
-               key_id, received_at, recorded_at, version, previous_hash, entry_hash \
+    let sql = "SELECT audit_sequence, kind, stream, event_id, stream_sequence, source, event_type, body_sha256, \
+               signature, key_id, actor, count, details, received_at, recorded_at, version, previous_hash, entry_hash \
                FROM audit_trail ORDER BY audit_sequence";
     Ok(client.query(sql, &[]).await?)
 }

@@ -1,8 +1,8 @@
 //! Whatever an owner of the database does to the trail without rewriting the rest of it is found, and the place named.
 
-use hookstream_audit::chain::Fault;
 use hookstream_store::Connection;
 use hookstream_test_support::run_test;
+use hookstream_trail::Fault;
 
 use crate::support::{broken, trail, verified};
 
@@ -34,6 +34,15 @@ async fn a_change_of_any_column_of_any_entry_is_found_and_named() {
             "event_id = event_id || 'x'",
             "stream_sequence = stream_sequence + 1",
             "stream_sequence = -stream_sequence",
+            "stream = 'PHASES'",
+            "stream = NULL",
+            "stream_sequence = NULL",
+            "event_id = NULL",
+            "actor = ''",
+            "count = count + 1",
+            "details = '{ }'",
+            "source = NULL",
+            "signature = NULL",
             "source = 'internal'",
             "event_type = 'com.github.push.forced'",
             "body_sha256 = set_byte(body_sha256, 31, 255 - get_byte(body_sha256, 31))",
@@ -61,7 +70,7 @@ async fn a_change_of_any_column_of_any_entry_is_found_and_named() {
             )
             .await?
             .get(0);
-        assert_eq!(columns, 14, "a new column has to be hashed, and changed here");
+        assert_eq!(columns, 18, "a new column has to be hashed, and changed here");
         for change in changes {
             for entry in [1, 6, ENTRIES] {
                 let tx = client.transaction().await?;
@@ -85,8 +94,8 @@ async fn a_change_of_any_column_of_any_entry_is_found_and_named() {
 async fn a_null_where_none_can_be_is_found_and_named() {
     run_test(async || {
         let (_database, client) = trail(ENTRIES).await?;
-        let change = "ALTER TABLE audit_trail ALTER COLUMN signature DROP NOT NULL;
-                      UPDATE audit_trail SET signature = NULL WHERE audit_sequence = 6";
+        let change = "ALTER TABLE audit_trail ALTER COLUMN kind DROP NOT NULL;
+                      UPDATE audit_trail SET kind = NULL WHERE audit_sequence = 6";
         tamper(&client, change).await?;
         let broken = broken(&client).await;
         assert_eq!((broken.audit_sequence, broken.fault), (6, Fault::Unreadable));
@@ -120,8 +129,8 @@ async fn an_inserted_entry_is_found_and_named() {
         let insert = |at: i64| {
             format!(
                 "INSERT INTO audit_trail
-                 SELECT {at}, stream_sequence, received_at, recorded_at, version, kind, event_id, source, event_type,
-                     body_sha256, signature, key_id, previous_hash, entry_hash
+                 SELECT {at}, stream_sequence, received_at, recorded_at, count, version, kind, stream, event_id, source,
+                     event_type, body_sha256, signature, key_id, actor, details, previous_hash, entry_hash
                  FROM audit_trail WHERE audit_sequence = 3"
             )
         };
@@ -168,7 +177,7 @@ async fn an_entry_moved_to_the_end_of_all_numbers_is_found_and_nothing_follows_i
         let event = crate::support::push("d-13").recorded(13);
         let refused =
             crate::support::apply(&mut client, &[(event, hookstream_projection::Claim::Fresh)]).await;
-        assert!(format!("{:?}", refused.expect_err("nothing follows")).contains("audit_sequence"));
+        assert!(format!("{:?}", refused.expect_err("nothing follows")).contains("audit_head"));
         Ok(())
     })
     .await;

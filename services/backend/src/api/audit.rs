@@ -2,6 +2,7 @@ use axum::Json as Answer;
 use axum::extract::State;
 use hookstream_store::Row;
 use hookstream_store::types::Type;
+use hookstream_trail::kind;
 use serde::Serialize;
 
 use crate::Backend;
@@ -9,22 +10,23 @@ use crate::freshness::AUDIT;
 use crate::page::Page;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
-use crate::values::{Hex, Timestamp, column};
-
-/// Kinds of entries.
-const KINDS: [&str; 4] = ["stored", "redelivered", "conflict", "suspected_replay"];
+use crate::values::{Hex, Json, Timestamp, column};
 
 #[derive(Debug, Serialize)]
 pub(super) struct AuditEntry {
     audit_sequence: i64,
     kind: String,
-    event_id: String,
-    stream_sequence: i64,
-    source: String,
-    event_type: String,
-    body_sha256: Hex,
-    signature: String,
-    key_id: String,
+    stream: Option<String>,
+    stream_sequence: Option<i64>,
+    event_id: Option<String>,
+    source: Option<String>,
+    event_type: Option<String>,
+    body_sha256: Option<Hex>,
+    signature: Option<String>,
+    key_id: Option<String>,
+    actor: Option<String>,
+    count: i64,
+    details: Json,
     received_at: Timestamp,
     recorded_at: Timestamp,
     version: i16,
@@ -37,13 +39,17 @@ impl AuditEntry {
         Ok(Self {
             audit_sequence: column(row, "audit_sequence")?,
             kind: column(row, "kind")?,
-            event_id: column(row, "event_id")?,
+            stream: column(row, "stream")?,
             stream_sequence: column(row, "stream_sequence")?,
+            event_id: column(row, "event_id")?,
             source: column(row, "source")?,
             event_type: column(row, "event_type")?,
             body_sha256: column(row, "body_sha256")?,
             signature: column(row, "signature")?,
             key_id: column(row, "key_id")?,
+            actor: column(row, "actor")?,
+            count: column(row, "count")?,
+            details: column(row, "details")?,
             received_at: column(row, "received_at")?,
             recorded_at: column(row, "recorded_at")?,
             version: column(row, "version")?,
@@ -59,7 +65,7 @@ pub(super) async fn list(
     State(backend): State<Backend>,
     mut parameters: Parameters,
 ) -> Result<Answer<Page<AuditEntry>>, Problem> {
-    let kind = parameters.one_of("kind", &KINDS)?;
+    let kind = parameters.one_of("kind", &kind::ALL)?;
     let source = parameters.text("source");
     let event_id = parameters.text("event_id");
     let (since, until) = (parameters.time("since")?, parameters.time("until")?);

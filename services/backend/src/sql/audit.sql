@@ -1,6 +1,6 @@
 SELECT
-    audit_sequence, kind, event_id, stream_sequence, source, event_type, body_sha256, signature, key_id, received_at,
-    recorded_at, version, previous_hash, entry_hash
+    audit_sequence, kind, stream, stream_sequence, event_id, source, event_type, body_sha256, signature, key_id, actor,
+    count, details, received_at, recorded_at, version, previous_hash, entry_hash
 FROM audit_trail
 WHERE ($1::text IS NULL OR kind = $1)
     AND ($2::text IS NULL OR source = $2)

@@ -62,7 +62,8 @@ async fn an_entry_of_the_trail_has_digests_in_hex() {
         let expected = json!({
             "audit_sequence": 2, "kind": "stored", "event_id": "github:0", "stream_sequence": 2, "source": "github",
             "event_type": "com.github.push", "body_sha256": hex("int8send(2)").await?, "signature": "sha256=00",
-            "key_id": "current", "received_at": "2026-11-23T00:02:00Z", "recorded_at": "2026-11-23T00:02:00Z",
+            "key_id": "current", "stream": "WEBHOOKS", "actor": null, "count": 1, "details": { "a": 1 },
+            "received_at": "2026-11-23T00:02:00Z", "recorded_at": "2026-11-23T00:02:00Z",
             "version": 1, "previous_hash": hex("'p'").await?, "entry_hash": hex("'e'").await?,
         });
         assert_eq!(app.items("/audit").await?, [expected]);

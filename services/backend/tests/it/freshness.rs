@@ -68,7 +68,7 @@ async fn a_read_waits_until_its_projection_has_applied_the_sequence() {
         };
         let projecting = async {
             tokio::task::yield_now().await;
-            let (queue, audit) = (PhaseQueue::default(), Audit);
+            let (queue, audit) = (PhaseQueue::default(), Audit::default());
             (project(&app, TaskLog), project(&app, audit), project(&app, queue))
         };
         let (reads, _projecting) = tokio::join!(reads, projecting);

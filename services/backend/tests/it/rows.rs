@@ -17,12 +17,13 @@ pub(crate) async fn task_logs(client: &Client, from: i64, to: i64) -> anyhow::Re
 /// Entries `from..=to` of the audit trail, with hashes that are none.
 pub(crate) async fn audit_trail(client: &Client, from: i64, to: i64) -> anyhow::Result<()> {
     let sql = format!(
-        "INSERT INTO audit_trail (audit_sequence, stream_sequence, received_at, recorded_at, version, kind, event_id,
-             source, event_type, body_sha256, signature, key_id, previous_hash, entry_hash)
-         SELECT n, n, timestamptz '2026-11-23Z' + n * interval '1 min', timestamptz '2026-11-23Z' + n * interval '1 min',
-             1, CASE n % 5 WHEN 0 THEN 'redelivered' ELSE 'stored' END, 'github:' || n / 5,
+        "INSERT INTO audit_trail (audit_sequence, stream, stream_sequence, received_at, recorded_at, version, kind,
+             event_id, source, event_type, body_sha256, signature, key_id, actor, count, details, previous_hash,
+             entry_hash)
+         SELECT n, 'WEBHOOKS', n, timestamptz '2026-11-23Z' + n * interval '1 min',
+             timestamptz '2026-11-23Z' + n * interval '1 min', 1, CASE n % 5 WHEN 0 THEN 'redelivered' ELSE 'stored' END, 'github:' || n / 5,
              CASE n % 2 WHEN 0 THEN 'github' ELSE 'internal' END, 'com.github.push', sha256(int8send(n)), 'sha256=00',
-             'current', sha256('p'), sha256('e')
+             'current', NULL, 1, '{{\"a\":1}}', sha256('p'), sha256('e')
          FROM generate_series({from}::bigint, {to}) AS n"
     );
     Ok(client.batch_execute(&sql).await?)

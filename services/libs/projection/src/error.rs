@@ -28,6 +28,14 @@ pub enum RunError {
         /// What happened.
         error: String,
     },
+    /// The projection's own tables are not as it left them.
+    #[error("{projection} stopped: {reason}")]
+    Halted {
+        /// Which projection.
+        projection: &'static str,
+        /// What was found, and what helps.
+        reason: String,
+    },
     /// The connection to NATS cannot even be tried: a file of its settings is missing or malformed.
     #[error("connect to NATS")]
     Nats(#[source] BusError),

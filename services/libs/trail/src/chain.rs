@@ -1,4 +1,7 @@
-use super::{Entry, GENESIS, Hash, VERSION};
+//! The chain of hashes: where it ends, and whether each entry follows the one before it.
+
+use crate::entry::{Entry, VERSION};
+use crate::hash::{GENESIS, Hash};
 
 /// The end of a chain: what the next entry has to follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,19 +63,20 @@ pub enum Fault {
 }
 
 /// Checks a chain entry by entry, in constant memory.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Verifier {
     head: Head,
+    buffer: Vec<u8>,
 }
 
 impl Verifier {
     /// Begins behind `head`: [`Head::EMPTY`] for a whole chain.
     pub fn after(head: Head) -> Self {
-        Self { head }
+        Self { head, buffer: Vec::new() }
     }
 
     /// Checks the next entry.
-    pub fn check(&mut self, entry: &Entry) -> Result<(), Broken> {
+    pub fn check<T: AsRef<str>>(&mut self, entry: &Entry<T>) -> Result<(), Broken> {
         let expected = self.head.audit_sequence.saturating_add(1);
         if let Some(fault) = self.fault(expected, entry) {
             return Err(Broken { audit_sequence: expected, fault });
@@ -86,7 +90,7 @@ impl Verifier {
         self.head
     }
 
-    fn fault(&self, expected: i64, entry: &Entry) -> Option<Fault> {
+    fn fault<T: AsRef<str>>(&mut self, expected: i64, entry: &Entry<T>) -> Option<Fault> {
         let found = entry.audit_sequence;
         if found > expected {
             Some(Fault::Missing { found })
@@ -94,7 +98,7 @@ impl Verifier {
             Some(Fault::OutOfOrder { found })
         } else if entry.version != VERSION {
             Some(Fault::Version(entry.version))
-        } else if entry.entry_hash != entry.computed_hash() {
+        } else if entry.entry_hash != entry.computed_hash(&mut self.buffer) {
             // Before the link, because a changed previous_hash changes this hash too.
             Some(Fault::EntryHash)
         } else if entry.previous_hash != self.head.entry_hash {
@@ -108,8 +112,14 @@ impl Verifier {
 /// Checks that `entries` follow `head`, each the one before it; returns where they end.
 ///
 /// What is missing at the end cannot be seen from the entries alone: compare the head with one noted elsewhere.
-pub fn verify<'e>(head: Head, entries: impl IntoIterator<Item = &'e Entry>) -> Result<Head, Broken> {
+pub fn verify<'e, T: AsRef<str> + 'e>(
+    head: Head,
+    entries: impl IntoIterator<Item = &'e Entry<T>>,
+) -> Result<Head, Broken> {
     let mut verifier = Verifier::after(head);
     entries.into_iter().try_for_each(|entry| verifier.check(entry))?;
     Ok(verifier.head())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+SELECT audit_sequence, entry_hash
+FROM audit_trail
+ORDER BY audit_sequence DESC
+LIMIT 1
