@@ -1,4 +1,4 @@
-//! The operator's command: up, send, provision, doctor, secret.
+//! The operator's command: up, send, provision, replay, doctor, secret.
 //!
 //! One module per subcommand, with its flags. Data goes to standard output, progress and errors to standard error;
 //! the exit code is 0 for done, 1 for failed, 2 for wrong usage or settings.
@@ -12,11 +12,15 @@ use hookstream_runtime::settings::flags;
 mod doctor;
 mod env_file;
 mod http;
+mod operator;
 mod output;
+mod pace;
 mod provision;
+mod replay;
 mod secret;
 mod send;
 mod settings;
+mod stop;
 mod up;
 
 use settings::Loaded;
@@ -45,6 +49,7 @@ enum Command {
     Up(up::Args),
     Send(send::Args),
     Provision(provision::Args),
+    Replay(replay::Args),
     Doctor(doctor::Args),
     Secret(secret::Args),
 }
@@ -57,6 +62,7 @@ fn command() -> clap::Command {
         .mut_subcommand("provision", |provision| {
             provision.args(flags::arguments(settings::concern_provision))
         })
+        .mut_subcommand("replay", |replay| replay.args(flags::arguments(settings::concern_provision)))
         .mut_subcommand("doctor", |doctor| doctor.args(flags::arguments(settings::concern_doctor)))
         .mut_subcommand("secret", |secret| {
             secret.mut_subcommand("list", |list| list.args(flags::arguments(settings::concern_secret)))
@@ -85,6 +91,7 @@ pub fn run() -> ExitCode {
         Command::Up(args) => ("up", runtime.block_on(up::run(args, &settings))),
         Command::Send(args) => ("send", send::run(&args, &settings)),
         Command::Provision(args) => ("provision", runtime.block_on(provision::run(args, &settings))),
+        Command::Replay(args) => ("replay", runtime.block_on(replay::run(args, &settings))),
         Command::Secret(args) => ("secret", secret::run(&args, &settings)),
         Command::Doctor(args) => ("doctor", runtime.block_on(doctor::run(args, &settings))),
     };

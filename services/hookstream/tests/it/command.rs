@@ -1,8 +1,8 @@
 //! Runs the binary.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use hookstream_runtime::settings::SETTINGS;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use serde_json::Value;
 pub(crate) struct Hookstream {
     command: Command,
     stdin: Vec<u8>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// What came of it.
@@ -34,6 +34,38 @@ impl Done {
     }
 }
 
+/// A run that goes on. Killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Running {
+    /// Sends a signal by its name, such as INT.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(sent.unwrap().success(), "cannot send {name}");
+    }
+
+    pub(crate) async fn end(mut self) -> Done {
+        let output = tokio::task::spawn_blocking(move || {
+            let (mut stdout, mut stderr) = (String::new(), String::new());
+            self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+            self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+            Done { code: self.child.wait().unwrap().code().unwrap_or(-1), stdout, stderr }
+        });
+        output.await.unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Hookstream {
     pub(crate) fn new(args: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -43,7 +75,7 @@ impl Hookstream {
             command.env_remove(setting.name);
             command.env_remove(setting.file_name().unwrap_or_else(|| setting.name.to_owned()));
         }
-        Self { command, stdin: Vec::new(), _folder: folder }
+        Self { command, stdin: Vec::new(), folder }
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
@@ -59,6 +91,12 @@ impl Hookstream {
     pub(crate) fn stdin(mut self, text: &str) -> Self {
         self.stdin = text.into();
         self
+    }
+
+    /// Starts it and leaves it running.
+    pub(crate) fn spawn(mut self) -> Running {
+        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Running { child: self.command.spawn().unwrap(), _folder: self.folder }
     }
 
     pub(crate) fn run_blocking(mut self) -> Done {

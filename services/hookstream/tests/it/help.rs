@@ -1,6 +1,6 @@
 use crate::command::Hookstream;
 
-const SUBCOMMANDS: [&str; 4] = ["up", "send", "provision", "doctor"];
+const SUBCOMMANDS: [&str; 5] = ["up", "send", "provision", "replay", "doctor"];
 
 #[test]
 fn help_works_at_every_level_and_names_exit_codes_and_examples() {

@@ -5,7 +5,10 @@
 mod command;
 mod doctor;
 mod help;
+mod nats_client;
 mod provision;
+mod replay;
+mod replay_faults;
 mod secret;
 mod send;
 mod up;

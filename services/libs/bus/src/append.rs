@@ -130,9 +130,9 @@ struct BatchAck {
 /// A message on its way.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    subject: String,
-    headers: HeaderMap,
-    payload: Bytes,
+    pub(crate) subject: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) payload: Bytes,
 }
 
 impl Outgoing {

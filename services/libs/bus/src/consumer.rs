@@ -55,17 +55,17 @@ pub struct ConsumerState {
 #[derive(Deserialize)]
 pub(crate) struct ConsumerInfo {
     pub(crate) config: Value,
-    delivered: Pair,
+    pub(crate) delivered: Pair,
     ack_floor: Pair,
     num_ack_pending: u64,
-    num_pending: u64,
+    pub(crate) num_pending: u64,
     num_waiting: u64,
 }
 
 #[derive(Deserialize)]
-struct Pair {
+pub(crate) struct Pair {
     consumer_seq: u64,
-    stream_seq: u64,
+    pub(crate) stream_seq: u64,
 }
 
 impl From<&ConsumerInfo> for ConsumerState {
@@ -95,7 +95,7 @@ impl Bus {
 }
 
 /// Names the stream or consumer that the server does not know.
-fn missing(error: BusError, stream: &str, consumer: &str) -> BusError {
+pub(crate) fn missing(error: BusError, stream: &str, consumer: &str) -> BusError {
     match error {
         BusError::Refused { code: code::STREAM_MISSING, .. } => BusError::StreamMissing(stream.to_owned()),
         BusError::Refused { code: code::CONSUMER_MISSING, .. } => {
@@ -117,6 +117,10 @@ impl Consumer {
     /// The consumer's name, which is its projection's.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(crate) fn bus(&self) -> &Bus {
+        &self.bus
     }
 
     /// The stream's name.

@@ -37,6 +37,14 @@ pub enum BusError {
     /// The answer is not what the protocol says.
     #[error("unreadable answer from NATS: {0}")]
     Unreadable(String),
+    /// Larger than this server takes.
+    #[error("the message has {bytes} bytes with its headers, and the server takes {bytes_max} (max_payload)")]
+    TooLarge {
+        /// Headers and payload.
+        bytes: usize,
+        /// The server's `max_payload`.
+        bytes_max: usize,
+    },
     /// A consumer may not be moved behind the end of its stream: what comes next would be passed over.
     #[error("cannot rewind to {wanted}: stream {stream} ends at {last}")]
     BeyondEnd {

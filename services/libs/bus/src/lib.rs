@@ -8,6 +8,7 @@
 
 mod api;
 mod append;
+mod broadcast;
 mod commit;
 mod connection;
 mod consumer;
@@ -16,6 +17,7 @@ mod message;
 pub mod monitor;
 mod operations;
 mod publisher;
+mod reader;
 mod settings;
 mod stream;
 mod subscription;
@@ -28,6 +30,7 @@ pub use error::{BusError, PublishError};
 pub use message::{Message, Undecodable};
 pub use operations::Operation;
 pub use publisher::{Publisher, Receipt};
+pub use reader::{Ahead, Reader, Selection, Start};
 pub use settings::{NatsSettings, SettingsError};
 pub use stream::{StoredMessage, StreamState};
 pub use subscription::{Received, Subscription};

@@ -8,6 +8,7 @@ mod harness;
 mod outage;
 mod publish;
 mod pull;
+mod reader;
 mod republish;
 mod roles;
 mod topology;

@@ -35,6 +35,7 @@ fn publishable() -> Vec<String> {
         "$JS.API.CONSUMER.MSG.NEXT.OPERATIONS.audit_operations",
         "$JS.ACK._.account.OPERATIONS.audit_operations.1.1.1.1.0",
         "$JS.API.STREAM.PURGE.OPERATIONS",
+        "backfill.mine",
         "anything",
         "_INBOX.x",
         "$SYS.REQ.SERVER.PING",
@@ -86,6 +87,7 @@ fn subscribable() -> Vec<String> {
         "rejections.>",
         "phases.>",
         "operations.>",
+        "backfill.>",
         "$JS.>",
         "$JS.API.>",
         "$JS.ACK.>",
@@ -136,7 +138,9 @@ fn may_publish(role: &str, subject: &str) -> bool {
                 || subject.starts_with("$JS.API.STREAM.INFO.")
                 || subject.starts_with("$JS.API.CONSUMER.INFO.WEBHOOKS.")
         }
-        "operator" => ["$JS.API.", "$JS.ACK.", "$JS.FC."].iter().any(|prefix| subject.starts_with(prefix)),
+        "operator" => {
+            ["$JS.API.", "$JS.ACK.", "$JS.FC.", "backfill."].iter().any(|prefix| subject.starts_with(prefix))
+        }
         _ => false,
     }
 }
@@ -144,10 +148,17 @@ fn may_publish(role: &str, subject: &str) -> bool {
 fn may_subscribe(role: &str, subject: &str) -> bool {
     let own_inbox = subject == format!("_INBOX_{role}.>");
     match role {
-        "subscriber" => subject.starts_with("webhooks."),
+        "subscriber" => subject.starts_with("webhooks.") || subject == "backfill.>",
         "backend" => own_inbox || subject.starts_with("webhooks."),
         "operator" => {
-            let others = ["rejections.>", "phases.>", "operations.>", "$JS.EVENT.ADVISORY.>", "_INBOX.>"];
+            let others = [
+                "rejections.>",
+                "phases.>",
+                "operations.>",
+                "backfill.>",
+                "$JS.EVENT.ADVISORY.>",
+                "_INBOX.>",
+            ];
             own_inbox || subject.starts_with("webhooks.") || others.contains(&subject)
         }
         _ => own_inbox,
