@@ -32,7 +32,7 @@ pub(crate) fn of(claimed: &ClaimedEvent) -> Record {
 fn kind(claim: Claim) -> &'static str {
     match claim {
         Claim::Fresh => kind::STORED,
-        Claim::SuspectedReplay => kind::SUSPECTED_REPLAY,
+        Claim::SuspectedReplay | Claim::RejectedReplay => kind::SUSPECTED_REPLAY,
         Claim::Redelivered => kind::REDELIVERED,
         Claim::Conflict => kind::CONFLICT,
     }

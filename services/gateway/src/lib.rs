@@ -37,7 +37,7 @@ pub use client::TrustedProxies;
 pub use config::Config;
 pub use limits::RateLimits;
 pub use replay::{ReplayPolicy, ReplayWindow};
-pub use sources::{KeyInfo, LiveSources, Sources};
+pub use sources::{Archive, Doubt, KeyInfo, LiveSources, Sources, Verdict};
 
 use rejections::Rejections;
 use service::Service;
@@ -79,7 +79,7 @@ impl Gateway {
         settings: Settings,
         shutdown: CancellationToken,
     ) -> std::io::Result<()> {
-        sources::reload::watch(settings, self.config.sources.clone(), shutdown).await
+        sources::reload::watch(settings, self.config.sources.clone(), &self.bus, shutdown).await
     }
 
     /// Keeps the checks of `/readyz` up to date until `shutdown`.

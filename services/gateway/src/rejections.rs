@@ -2,15 +2,20 @@
 //!
 //! A request that is refused costs a look at the [`Sampler`] and at most a place in a bounded queue; a task of its own
 //! publishes, one record at a time. Under a flood the first refusals of each kind and client are told one by one, and
-//! once a second the rest as a number; so is what the broker did not take at first. The counters in `/metrics` are exact whatever happens here.
+//! once a second the rest as a number; so is what the broker did not take at first. A record whose ack got lost is told
+//! again under the same id, so the sum of all counts is exact as long as the process lives. A crash loses what was not
+//! told yet: the numbers of a second and what is in the queue, and of an outage all since its beginning. The counters in
+//! `/metrics` are exact whatever happens here.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hookstream_bus::{Bus, PublishError, Publisher};
-use hookstream_event::BodyDigest;
+use hookstream_event::{BodyDigest, header};
 use hookstream_runtime::http::RequestId;
 use hyper::HeaderMap;
 use time::OffsetDateTime;
@@ -34,6 +39,8 @@ const LIMITS: Limits = Limits { each: 5, all: 50, keys: 64 };
 const PERIOD: Duration = Duration::from_secs(1);
 /// Records that may wait to be published.
 const QUEUE_MAX: usize = 256;
+/// How long to wait before a record is told again that may have been stored.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// How long a record may take to be stored.
 const PUBLISH_BUDGET: Duration = Duration::from_secs(2);
 /// How long what is left may take at the end.
@@ -48,6 +55,7 @@ struct Shared {
     sampler: Mutex<Sampler>,
     sender: mpsc::Sender<Record>,
     receiver: tokio::sync::Mutex<mpsc::Receiver<Record>>,
+    ids: Ids,
     /// Nothing more will be refused.
     closing: CancellationToken,
     /// All was told.
@@ -85,6 +93,7 @@ impl Rejections {
             sampler: Mutex::new(Sampler::new(LIMITS)),
             sender,
             receiver: tokio::sync::Mutex::new(receiver),
+            ids: Ids::new(),
             closing: CancellationToken::new(),
             closed: CancellationToken::new(),
         }))
@@ -142,18 +151,31 @@ impl Rejections {
         }
     }
 
+    /// Publishes a record until it is known what became of it.
     async fn publish_one(&self, publisher: &Publisher, record: Record, metrics: &GatewayMetrics) {
-        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        let result = publisher.publish(record.subject(), headers, record.payload()).await;
-        if let Err(error) = &result {
-            tracing::debug!("a record of what was refused was not stored: {error}");
-            // Without an answer it may have been stored, and would be counted twice.
-            if *error != PublishError::TimedOut {
-                let (key, count) = record.tally();
-                self.0.sampler().count_instead(&key, count);
+        let (subject, payload, id) = (record.subject(), record.payload(), self.0.ids.next());
+        loop {
+            let headers = [(header::MSG_ID, &*id), (header::CONTENT_TYPE, "application/json")];
+            let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+            let result = publisher.publish(subject.clone(), headers, payload.clone()).await;
+            let last = self.0.closing.is_cancelled();
+            metrics.rejection_told(result.as_ref().map_or_else(PublishError::code, |_| "stored"));
+            match result {
+                Ok(_) => return,
+                // It may have been stored: only the same record under the same id counts once.
+                Err(PublishError::TimedOut | PublishError::Disconnected) if !last => {}
+                Err(error) => {
+                    tracing::debug!("a record of what was refused was not stored: {error}");
+                    let (key, count) = record.tally();
+                    self.0.sampler().count_instead(&key, count);
+                    return;
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(AGAIN_AFTER) => {}
+                () = self.0.closing.cancelled() => {}
             }
         }
-        metrics.rejection_told(result.map_or_else(|error| error.code(), |_| "stored"));
     }
 
     /// Says that nothing more will be refused, and waits a moment until all was told.
@@ -161,6 +183,23 @@ impl Rejections {
         self.0.closing.cancel();
         // A publication in hand, and the last words.
         let _ = timeout(LAST_WORDS * 2, self.0.closed.cancelled()).await;
+    }
+}
+
+/// Ids of records that no other gateway makes, and no other life of this one.
+#[derive(Debug)]
+struct Ids {
+    life: u64,
+    count: AtomicU64,
+}
+
+impl Ids {
+    fn new() -> Self {
+        Self { life: RandomState::new().hash_one(0), count: AtomicU64::new(0) }
+    }
+
+    fn next(&self) -> String {
+        format!("rejection:{:016x}-{}", self.life, self.count.fetch_add(1, Ordering::Relaxed))
     }
 }
 

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hookstream_event::{BodyDigest, Envelope, EventId};
+use hookstream_event::{BodyDigest, Envelope, EventId, attribute};
 use hookstream_runtime::{Settings, SettingsError};
 
 mod window;
@@ -80,6 +80,10 @@ impl Replays {
     /// Looks at an event before it is stored. A suspected replay is flagged or refused, as the policy says.
     pub(crate) fn claim(&self, envelope: &mut Envelope) -> Result<Option<Claim>, Refusal> {
         let (body, id) = (envelope.body_sha256, envelope.id.clone());
+        if self.policy == ReplayPolicy::Reject {
+            // The projections remember for longer than this window, and need no settings for it.
+            envelope.attributes.set(attribute::REPLAY_POLICY, "reject");
+        }
         let sight = lock(&self.window).claim(body, &id, Instant::now());
         let refusal = match (sight, self.policy) {
             (Sight::New | Sight::Again, _) => {

@@ -1,7 +1,7 @@
 //! From verified bytes to an event, one module per kind of source.
 
 use bytes::Bytes;
-use hookstream_event::{Attributes, BodyDigest, Description, Envelope, EventId};
+use hookstream_event::{Attributes, BodyDigest, Description, Envelope, EventId, attribute};
 use hookstream_signature::Verified;
 use hyper::HeaderMap;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -20,9 +20,6 @@ mod traceparent;
 const JSON: &str = "application/json";
 /// Content type of forms, as stored.
 const FORM: &str = hookstream_event::form::MEDIA_TYPE;
-
-/// The id of the signing time among the attributes: without it nobody can verify Standard Webhooks again.
-const SIGNED_AT: &str = "signed-at";
 
 /// A whole request.
 pub(crate) struct Request {
@@ -143,7 +140,8 @@ fn intake(
     description: Description,
 ) -> Intake {
     let mut attributes: Attributes = description.attributes;
-    attributes.set_some(SIGNED_AT, verified.signed_at());
+    // Without it nobody can verify the signature again.
+    attributes.set_some(attribute::SIGNED_AT, verified.signed_at());
     let envelope = Envelope {
         id,
         id_derived,

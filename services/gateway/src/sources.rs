@@ -7,8 +7,12 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
 use hookstream_event::generic::Rule;
 use hookstream_signature::{Keyring, gitlab, hmac, slack, standard_webhooks, stripe};
 
+mod acts;
+mod archive;
 mod read;
 pub(crate) mod reload;
+
+pub use archive::{Archive, Doubt, Verdict};
 
 /// All sources, by name.
 #[derive(Debug)]

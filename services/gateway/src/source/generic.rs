@@ -1,5 +1,5 @@
-use hookstream_event::EventId;
 use hookstream_event::generic::{Rule, digest_id};
+use hookstream_event::{EventId, attribute};
 use hookstream_signature::{Keyring, Verified, VerifyError, gitlab, hmac, slack, standard_webhooks, stripe};
 use time::OffsetDateTime;
 
@@ -22,7 +22,13 @@ pub(super) fn take_in(
     let derived = delivery.id.is_none();
     let id = delivery.id.unwrap_or_else(|| digest_id(&request.body));
     let id = EventId::new(rule.source(), &id).expect("a rule gives ids that an event id can hold");
-    Ok(intake(request, id, derived, &verified, delivery.description))
+    let mut description = delivery.description;
+    if matches!(how, Verifier::StandardWebhooks) {
+        // The id is part of what was signed, also where the settings take the event's from elsewhere.
+        let signed = header(standard_webhooks::ID_HEADER).filter(|signed| *signed != id.delivery_id());
+        description.attributes.set_some(attribute::SIGNED_ID, signed);
+    }
+    Ok(intake(request, id, derived, &verified, description))
 }
 
 fn verify(request: &Request, keys: &Keyring, verifier: &Verifier) -> Result<Verified, VerifyError> {

@@ -16,44 +16,69 @@ const GITHUB: &str = "github";
 const INTERNAL: &str = "internal";
 const SCHEMES: &str = "must be one of github, standard-webhooks, stripe, slack, gitlab, hmac";
 
+/// A source as the settings declare it; its secrets are not read yet.
+pub(super) struct Declared {
+    pub(super) origin: hookstream_event::Source,
+    pub(super) scheme: Scheme,
+    /// Those that verify what comes in. None of them: the source is gone, and kept for its history.
+    pub(super) secrets: Vec<SecretSettings>,
+    /// Those that verified what came in once.
+    pub(super) retired: Vec<SecretSettings>,
+    /// The setting without which the source is not there at all.
+    needs: Option<&'static str>,
+}
+
 impl Sources {
     /// Reads and checks the sources and their secrets: `github` and `internal`, which have settings of their own, and
     /// those of the settings file. A source without a secret is an error that names what to set.
     pub fn read(settings: &Settings) -> Result<Self, SettingsError> {
         let mut sources = BTreeMap::new();
-        for (name, setting, former) in [
-            (GITHUB, "GITHUB_WEBHOOK_SECRET", "GITHUB_WEBHOOK_SECRET_PREVIOUS"),
-            (INTERNAL, "INTERNAL_WEBHOOK_SECRET", "INTERNAL_WEBHOOK_SECRET_PREVIOUS"),
-        ] {
-            let table = settings.sources().iter().find(|source| source.name() == name);
-            if let Some(table) = table {
-                only_texts(table, name, &["scheme"])?;
-                if table.text("scheme").is_some_and(|scheme| scheme != name) {
-                    return Err(
-                        table.invalid("scheme", format!("must be {name} for the source of that name"))
-                    );
+        for declared in declared(settings)? {
+            match (declared.secrets.is_empty(), declared.needs) {
+                (true, Some(name)) => return Err(SettingsError::Unset { name }),
+                (true, None) => {}
+                (false, _) => {
+                    let source = assemble(declared.origin, declared.scheme, &declared.secrets)?;
+                    sources.insert(source.name, Arc::new(source));
                 }
             }
-            let own = [setting, former].into_iter().filter_map(|name| settings.secret_settings(name));
-            let secrets: Vec<_> = own.chain(table.iter().flat_map(|t| t.secrets()).cloned()).collect();
-            if secrets.is_empty() {
-                return Err(SettingsError::Unset { name: setting });
-            }
-            let scheme = if name == GITHUB { Scheme::Github } else { Scheme::Internal };
-            let source = hookstream_event::Source::parse(name).map_err(SettingsError::refused)?;
-            let source = assemble(source, scheme, &secrets)?;
-            sources.insert(source.name, Arc::new(source));
-        }
-        for table in settings.sources().iter().filter(|table| ![GITHUB, INTERNAL].contains(&table.name())) {
-            let source = configured(table)?;
-            sources.insert(source.name, Arc::new(source));
         }
         Ok(Self(sources))
     }
 }
 
+/// All sources, `github` and `internal` first.
+pub(super) fn declared(settings: &Settings) -> Result<Vec<Declared>, SettingsError> {
+    let mut all = Vec::new();
+    for (name, setting, former) in [
+        (GITHUB, "GITHUB_WEBHOOK_SECRET", "GITHUB_WEBHOOK_SECRET_PREVIOUS"),
+        (INTERNAL, "INTERNAL_WEBHOOK_SECRET", "INTERNAL_WEBHOOK_SECRET_PREVIOUS"),
+    ] {
+        let table = settings.sources().iter().find(|source| source.name() == name);
+        if let Some(table) = table {
+            only_texts(table, name, &["scheme"])?;
+            if table.text("scheme").is_some_and(|scheme| scheme != name) {
+                return Err(table.invalid("scheme", format!("must be {name} for the source of that name")));
+            }
+        }
+        let own = [setting, former].into_iter().filter_map(|name| settings.secret_settings(name));
+        all.push(Declared {
+            origin: hookstream_event::Source::parse(name).map_err(SettingsError::refused)?,
+            scheme: if name == GITHUB { Scheme::Github } else { Scheme::Internal },
+            secrets: own.chain(table.iter().flat_map(|t| t.secrets()).cloned()).collect(),
+            retired: table.iter().flat_map(|t| t.retired()).cloned().collect(),
+            needs: Some(setting),
+        });
+    }
+    let tables = settings.sources().iter().filter(|table| ![GITHUB, INTERNAL].contains(&table.name()));
+    for table in tables {
+        all.push(configured(table)?);
+    }
+    Ok(all)
+}
+
 /// A source of the settings file.
-fn configured(table: &SourceSettings) -> Result<Source, SettingsError> {
+fn configured(table: &SourceSettings) -> Result<Declared, SettingsError> {
     let source = hookstream_event::Source::parse(table.name())
         .map_err(|error| table.invalid("<name>", format!("is no name of a source, which {error}")))?;
     let name =
@@ -67,7 +92,7 @@ fn configured(table: &SourceSettings) -> Result<Source, SettingsError> {
         "hmac" => Some(hmac_verifier(table)?),
         _ => return Err(table.invalid("scheme", SCHEMES)),
     };
-    if table.secrets().is_empty() {
+    if table.secrets().is_empty() && table.retired().is_empty() {
         return Err(table.invalid("secrets", "is missing: without a secret anybody could send"));
     }
     let scheme = match verifier {
@@ -92,7 +117,8 @@ fn configured(table: &SourceSettings) -> Result<Source, SettingsError> {
             Scheme::Generic(verifier, Box::new(Rule::new(source.clone(), &prefix, fields)))
         }
     };
-    assemble(source, scheme, table.secrets())
+    let (secrets, retired) = (table.secrets().to_vec(), table.retired().to_vec());
+    Ok(Declared { origin: source, scheme, secrets, retired, needs: None })
 }
 
 fn assemble(
@@ -100,15 +126,10 @@ fn assemble(
     scheme: Scheme,
     secrets: &[SecretSettings],
 ) -> Result<Source, SettingsError> {
-    let decodes = matches!(scheme, Scheme::Internal | Scheme::Generic(Verifier::StandardWebhooks, _));
     let (mut keys, mut places): (Vec<Key>, Vec<String>) = (Vec::new(), Vec::new());
     for secret in secrets {
-        let value = secret.read()?;
-        let bytes = value.expose_secret().as_bytes();
-        let id = secret.id().map_or_else(|| Key::fingerprint(bytes), str::to_owned);
-        let key = if decodes { Key::new(&id, bytes) } else { Key::plain(&id, bytes) };
-        let not_after = secret.not_after().map(time::OffsetDateTime::unix_timestamp);
-        let key = key.map_err(|error| secret.invalid(format!("cannot be used: {error}")))?.until(not_after);
+        let key = key(&scheme, secret)?;
+        let (id, not_after) = (key.id().to_owned(), key.not_after());
         // The same secret in two places is one key. It is good until the later end.
         if let Some(known) = keys.iter_mut().find(|known| secret.id().is_none() && known.id() == id) {
             let end = known.not_after().zip(not_after).map(|(one, other)| one.max(other));
@@ -122,6 +143,17 @@ fn assemble(
     let keys = Keyring::new(keys)
         .map_err(|error| secrets[0].invalid(format!("cannot be used for source {name}: {error}")))?;
     Ok(Source { name, origin, scheme, keys, places })
+}
+
+/// Reads a secret.
+pub(super) fn key(scheme: &Scheme, secret: &SecretSettings) -> Result<Key, SettingsError> {
+    let decodes = matches!(scheme, Scheme::Internal | Scheme::Generic(Verifier::StandardWebhooks, _));
+    let value = secret.read()?;
+    let bytes = value.expose_secret().as_bytes();
+    let id = secret.id().map_or_else(|| Key::fingerprint(bytes), str::to_owned);
+    let key = if decodes { Key::new(&id, bytes) } else { Key::plain(&id, bytes) };
+    let not_after = secret.not_after().map(time::OffsetDateTime::unix_timestamp);
+    Ok(key.map_err(|error| secret.invalid(format!("cannot be used: {error}")))?.until(not_after))
 }
 
 /// Where deliveries of a scheme carry what we need, and how their event types begin.

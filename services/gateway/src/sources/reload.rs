@@ -5,11 +5,14 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use hookstream_bus::Bus;
 use hookstream_runtime::{Settings, exit};
+use time::OffsetDateTime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
+use super::acts::{self, Acts, KeyWatch};
 use super::{LiveSources, Sources};
 
 /// How often the files are looked at.
@@ -21,18 +24,35 @@ type Stamp = Option<(SystemTime, u64, u64)>;
 /// Reads settings and secrets again at SIGHUP and when one of their files changes, until `shutdown`.
 ///
 /// What cannot be read or used changes nothing, and is logged once. A file that is just being written is left alone
-/// until it looks the same twice in a row.
+/// until it looks the same twice in a row. What becomes of the keys is told to the stream of acts.
 pub(crate) async fn watch(
-    mut settings: Settings,
+    settings: Settings,
     live: LiveSources,
+    bus: &Bus,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
+    let (acts, waiting) = acts::queue();
+    let watching = follow(settings, live, acts, shutdown.clone());
+    let (watched, ()) = tokio::join!(watching, waiting.publish(bus, &shutdown));
+    watched
+}
+
+async fn follow(
+    mut settings: Settings,
+    live: LiveSources,
+    acts: Acts,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    let mut keys = KeyWatch::default();
     let mut hangups = signal(SignalKind::hangup())?;
     let mut ticks = interval_at(Instant::now() + PERIOD, PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // Nothing is known of the files at first: they may have changed since they were read.
     let (mut taken, mut last) = (None, stamps(&settings));
     loop {
+        for act in keys.look(&live.now().keys(), OffsetDateTime::now_utc()) {
+            acts.tell(act);
+        }
         let asked = tokio::select! {
             _ = ticks.tick() => false,
             _ = hangups.recv() => true,

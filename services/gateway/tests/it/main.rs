@@ -5,6 +5,7 @@
 mod bodies;
 mod gateway;
 mod headers;
+mod history;
 mod internal;
 mod limits;
 mod outages;

@@ -1,6 +1,8 @@
+use std::time::Duration;
+
 use hookstream_event::BodyDigest;
 use hookstream_test_support::http::Connection;
-use hookstream_test_support::{TestNats, eventually, github_delivery, internal_delivery, run_test};
+use hookstream_test_support::{CutProxy, TestNats, eventually, github_delivery, internal_delivery, run_test};
 use hyper::Method;
 use serde_json::Value;
 
@@ -14,7 +16,8 @@ async fn records(nats: &TestNats) -> Vec<(String, String)> {
     for sequence in 1..=last {
         let stored = bus.message_at("REJECTIONS", sequence).await.unwrap().expect("nothing is deleted");
         let payload = String::from_utf8(stored.payload.to_vec()).unwrap();
-        assert_eq!(stored.headers, [("content-type".to_owned(), "application/json".to_owned())]);
+        let names: Vec<&str> = stored.headers.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["Nats-Msg-Id", "content-type"]);
         records.push((stored.subject, payload));
     }
     records
@@ -158,6 +161,59 @@ async fn events_that_a_broker_does_not_take_are_counted_and_not_told() {
         refused(&gateway.post("/nobody", &[], "").await, 404, "not_found");
         let found = told(&nats, 1).await;
         assert_eq!(found[0].0, "rejections.none.not_found");
+        Ok(())
+    })
+    .await;
+}
+
+/// A gateway behind a proxy that can be cut.
+async fn behind_proxy(nats: &TestNats) -> (CutProxy, TestGateway) {
+    let proxy = CutProxy::start(nats.client_addr()).await;
+    let gateway = TestGateway::start_at(&nats.settings_at("gateway", proxy.addr()), &[]).await;
+    gateway.wait_until_ready().await;
+    (proxy, gateway)
+}
+
+#[tokio::test]
+async fn a_record_whose_ack_got_lost_counts_once() {
+    run_test(async || {
+        let nats = TestNats::start().await;
+        let (proxy, gateway) = behind_proxy(&nats).await;
+        proxy.delay(Duration::from_millis(700));
+        refused(&gateway.post("/nobody", &[], "").await, 404, "not_found");
+        let bus = nats.connect("operator").await;
+        eventually("it is stored", PATIENCE, async || {
+            let stored = bus.stream_state("REJECTIONS").await.map(|state| state.messages);
+            if stored.as_ref().is_ok_and(|stored| *stored == 1) { Ok(()) } else { Err(stored) }
+        })
+        .await;
+        // The ack is on its way for so long, and never arrives.
+        proxy.cut();
+        proxy.restore();
+        refused(&gateway.post("/nobody", &[], "").await, 404, "not_found");
+        told(&nats, 2).await;
+        gateway.stop().await?;
+        told(&nats, 2).await;
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_record_that_never_arrived_is_told_again() {
+    run_test(async || {
+        let nats = TestNats::start().await;
+        let (proxy, gateway) = behind_proxy(&nats).await;
+        proxy.silence();
+        refused(&gateway.post("/nobody", &[], "").await, 404, "not_found");
+        let line = r#"hookstream_rejection_records_total{outcome="timed_out"}"#;
+        eventually("the gateway gave up waiting", PATIENCE, async || gateway.metric(line) > 0.5).await;
+        // What was sent so far is gone with the connection.
+        proxy.cut();
+        proxy.restore();
+        told(&nats, 1).await;
+        gateway.stop().await?;
+        told(&nats, 1).await;
         Ok(())
     })
     .await;

@@ -23,7 +23,7 @@ async fn the_same_body_under_a_new_id_is_stored_flagged_and_counted() {
         let gateway = TestGateway::start(&nats).await;
         let delivery = github_delivery("issues", ISSUE);
         let first = stored_at(&nats, accepted(&gateway.send(&delivery).await)).await;
-        assert_eq!(header(&first, "hs-suspected-replay"), None);
+        assert_eq!((header(&first, "hs-suspected-replay"), header(&first, "hs-replay-policy")), (None, None));
         assert_eq!(gateway.send(&delivery).await.status, 200, "the same id is a duplicate, not a replay");
         assert!(replays(&gateway, "flagged") < 0.5);
         for _ in 0..2 {
@@ -46,7 +46,8 @@ async fn a_source_set_to_reject_refuses_the_same_body_under_a_new_id() {
         let nats = TestNats::start().await;
         let gateway = TestGateway::start_with(&nats, &REJECT).await;
         let delivery = github_delivery("issues", ISSUE);
-        accepted(&gateway.send(&delivery).await);
+        let first = stored_at(&nats, accepted(&gateway.send(&delivery).await)).await;
+        assert_eq!(header(&first, "hs-replay-policy"), Some("reject"), "for those who remember for longer");
         refused(&gateway.send(&replayed(&delivery)).await, 400, "suspected_replay");
         // Nobody can pass the signature of another header's case off as another body.
         let signature = delivery.header("x-hub-signature-256").unwrap();

@@ -41,6 +41,14 @@ pub mod attribute {
     pub const TOKENS_USED: &str = "tokens-used";
     /// What it cost, in US dollars, as a decimal number.
     pub const COST_USD: &str = "cost-usd";
+    /// Who gave a command, such as `api:<token name>`.
+    pub const ACTOR: &str = "actor";
+    /// The time that the sender signed, in Unix seconds, where the scheme has one.
+    pub const SIGNED_AT: &str = "signed-at";
+    /// The id that the sender signed, where the scheme has one and it is not the event's.
+    pub const SIGNED_ID: &str = "signed-id";
+    /// `reject` where a body that is known under another id is not to be applied again.
+    pub const REPLAY_POLICY: &str = "replay-policy";
 }
 
 /// Named texts that travel in message headers, so that most projections never read a body.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use hookstream_event::{BodyDigest, Envelope};
+use hookstream_event::{BodyDigest, Envelope, attribute};
 use hookstream_store::memory::{HORIZON, Recalled};
 use time::OffsetDateTime;
 
@@ -37,6 +37,10 @@ impl Known {
             return if *known == digest { Claim::Redelivered } else { Claim::Conflict };
         }
         let replayed = self.digests.get(&digest).is_some_and(|at| within_horizon(*at, received_at));
+        if replayed && envelope.attributes.text(attribute::REPLAY_POLICY) == Some("reject") {
+            // Its id is not known from now on: nothing was done under it.
+            return Claim::RejectedReplay;
+        }
         self.ids.insert(envelope.id.as_str().to_owned(), (digest, received_at));
         let latest = self.digests.entry(digest).or_insert(received_at);
         *latest = received_at.max(*latest);
@@ -110,6 +114,32 @@ mod tests {
         assert_eq!(claims([a(0), a(7)]), [Claim::Fresh, Claim::Redelivered]);
         assert_eq!(claims([a(0), a(8), a(9)]), [Claim::Fresh, Claim::Fresh, Claim::Redelivered]);
         assert_eq!(claims([a(0), event("github:b", "1", 8)]), [Claim::Fresh, Claim::Fresh]);
+    }
+
+    #[test]
+    fn a_source_set_to_reject_has_no_second_effect_of_a_body_under_whatever_id() {
+        let rejecting = |id: &str, body: &str| {
+            let mut event = event(id, body, 0);
+            event.attributes.set(attribute::REPLAY_POLICY, "reject");
+            event
+        };
+        let claimed = claims([
+            rejecting("github:a", "1"),
+            rejecting("github:b", "1"),
+            rejecting("github:b", "1"),
+            rejecting("github:a", "1"),
+            rejecting("github:b", "2"),
+            event("github:c", "1", 0),
+        ]);
+        let expected = [
+            Claim::Fresh,
+            Claim::RejectedReplay,
+            Claim::RejectedReplay,
+            Claim::Redelivered,
+            Claim::Fresh,
+            Claim::SuspectedReplay,
+        ];
+        assert_eq!(claimed, expected);
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub(crate) struct Committed {
 pub(crate) struct Tally {
     pub(crate) applied: u64,
     pub(crate) suspected_replays: u64,
+    pub(crate) rejected_replays: u64,
     pub(crate) redelivered: u64,
     pub(crate) conflicts: u64,
     pub(crate) dead_letters: u64,
@@ -146,6 +147,7 @@ fn tally(batch: &Batch, dead: &HashSet<u64>) -> Tally {
         match claimed.claim {
             Claim::Fresh => tally.applied += 1,
             Claim::SuspectedReplay => tally.suspected_replays += 1,
+            Claim::RejectedReplay => tally.rejected_replays += 1,
             Claim::Redelivered => tally.redelivered += 1,
             Claim::Conflict => tally.conflicts += 1,
         }

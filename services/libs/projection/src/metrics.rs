@@ -104,6 +104,7 @@ impl RunnerMetrics {
         for (disposition, events) in [
             ("applied", tally.applied),
             ("suspected_replay", tally.suspected_replays),
+            ("rejected_replay", tally.rejected_replays),
             ("redelivered", tally.redelivered),
             ("conflict", tally.conflicts),
             ("dead_letter", tally.dead_letters),

@@ -17,8 +17,8 @@ pub trait Projection: Send + Sync + 'static {
     /// The projection's tables, applied at start after the core ones.
     const MIGRATIONS: &'static MigrationSet;
 
-    /// Whether [`apply`](Self::apply) is also given what was seen before: [`Claim::Redelivered`] and
-    /// [`Claim::Conflict`].
+    /// Whether [`apply`](Self::apply) is also given what has no effects: [`Claim::Redelivered`],
+    /// [`Claim::Conflict`] and [`Claim::RejectedReplay`].
     const SEES_REPEATS: bool = false;
 
     /// Applies a batch, in stream order, writing through `tx` only; the runner adds the checkpoint and commits.
@@ -72,6 +72,8 @@ pub enum Claim {
     Fresh,
     /// The body is known under another id: perhaps somebody replays what they captured. Applied, and flagged.
     SuspectedReplay,
+    /// The same, and the gateway's settings want replays of this source rejected: not applied.
+    RejectedReplay,
     /// Id and body are known: the sender delivered it again.
     Redelivered,
     /// The id is known with another body.
@@ -89,6 +91,7 @@ impl Claim {
         match self {
             Self::Fresh => "fresh",
             Self::SuspectedReplay => "suspected_replay",
+            Self::RejectedReplay => "rejected_replay",
             Self::Redelivered => "redelivered",
             Self::Conflict => "conflict",
         }

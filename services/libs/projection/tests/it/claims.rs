@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hookstream_event::attribute;
 use hookstream_test_support::{SampleEvent, eventually, run_test};
 
 use crate::harness::{PATIENCE, World, event, event_saying, now};
@@ -46,6 +47,28 @@ async fn a_projection_that_wants_to_sees_what_each_repeat_is() {
         world.wait_applied::<Everything>().await;
         let expected = ["a: fresh", "a: redelivered", "a: conflict", "b: suspected_replay", "b: redelivered"];
         assert_eq!(world.effects().await?, expected);
+        running.stop().await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_replay_of_a_source_that_rejects_them_has_no_effect() {
+    run_test(async || {
+        let mut world = World::new().await;
+        let rejecting = |id: &str| {
+            let mut event = event_saying(id, "the same");
+            event.envelope.attributes.set(attribute::REPLAY_POLICY, "reject");
+            event
+        };
+        world.store_event(&rejecting("a")).await;
+        let running = world.start(New::default());
+        world.wait_applied::<New>().await;
+        // Long after the gateway has forgotten.
+        world.store_event(&rejecting("b")).await;
+        world.store(&["c"]).await;
+        world.wait_applied::<New>().await;
+        assert_eq!(world.effects().await?, ["a: fresh", "c: fresh"]);
         running.stop().await
     })
     .await;

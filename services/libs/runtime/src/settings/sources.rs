@@ -18,7 +18,7 @@ use super::{Origin, SettingsError, layers};
 /// Longest secret, in bytes, that a file may hold.
 const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
 
-/// Keys of a source that hold a text, beside `secret`, `secret_file` and `secrets`.
+/// Keys of a source that hold a text, beside `secret`, `secret_file`, `secrets` and `retired`.
 pub const SOURCE_TEXTS: [&str; 13] = [
     "scheme",
     "type_prefix",
@@ -34,7 +34,7 @@ pub const SOURCE_TEXTS: [&str; 13] = [
     "signature_prefix",
     "signature_encoding",
 ];
-const SECRETS: [&str; 3] = ["secret", "secret_file", "secrets"];
+const SECRETS: [&str; 4] = ["secret", "secret_file", "secrets", "retired"];
 const SECRET_KEYS: [&str; 4] = ["id", "secret", "secret_file", "not_after"];
 
 /// One table `[sources.<name>]`. `Debug` shows no secret.
@@ -44,6 +44,7 @@ pub struct SourceSettings {
     origin: Origin,
     texts: BTreeMap<&'static str, (String, Origin)>,
     secrets: Vec<SecretSettings>,
+    retired: Vec<SecretSettings>,
 }
 
 /// A secret, or the file that holds it. `Debug` does not show it.
@@ -83,6 +84,11 @@ impl SourceSettings {
     /// Its secrets, in the order of the file.
     pub fn secrets(&self) -> &[SecretSettings] {
         &self.secrets
+    }
+
+    /// Secrets that verify nothing that comes in any more, only what was stored while they were good.
+    pub fn retired(&self) -> &[SecretSettings] {
+        &self.retired
     }
 
     /// The error for a key that cannot be used, or is missing; `problem` follows the key.
@@ -192,23 +198,37 @@ fn source(
     if table.iter().any(|(key, _)| SECRETS[..2].contains(&key.get_ref().as_ref())) {
         secrets.push(secret(lines, &path, origin.clone(), table)?);
     }
-    if let Some((key, value)) = table.iter().find(|(key, _)| key.get_ref().as_ref() == SECRETS[2]) {
-        let DeValue::Array(list) = value.get_ref() else {
-            return Err(lines.syntax(key.span().start, format!("{path}.secrets must be a list of tables")));
-        };
-        for (at, value) in list.iter().enumerate() {
-            let path = format!("{path}.secrets[{at}]");
-            let table = lines.table(&path, value)?;
-            for (key, _) in table {
-                let (key, at) = (key.get_ref().as_ref(), key.span().start);
-                if !SECRET_KEYS.contains(&key) {
-                    return Err(unknown(lines, at, &path, key, SECRET_KEYS.iter()));
-                }
+    secrets.extend(secret_list(lines, &path, table, SECRETS[2])?);
+    let retired = secret_list(lines, &path, table, SECRETS[3])?;
+    Ok(SourceSettings { name: name.to_owned(), origin, texts, secrets, retired })
+}
+
+/// The secrets that the table has under `wanted`, a list of tables.
+fn secret_list(
+    lines: &Lines<'_>,
+    path: &str,
+    table: &DeTable<'_>,
+    wanted: &str,
+) -> Result<Vec<SecretSettings>, SettingsError> {
+    let Some((key, value)) = table.iter().find(|(key, _)| key.get_ref().as_ref() == wanted) else {
+        return Ok(Vec::new());
+    };
+    let DeValue::Array(list) = value.get_ref() else {
+        return Err(lines.syntax(key.span().start, format!("{path}.{wanted} must be a list of tables")));
+    };
+    let mut secrets = Vec::new();
+    for (at, value) in list.iter().enumerate() {
+        let path = format!("{path}.{wanted}[{at}]");
+        let table = lines.table(&path, value)?;
+        for (key, _) in table {
+            let (key, at) = (key.get_ref().as_ref(), key.span().start);
+            if !SECRET_KEYS.contains(&key) {
+                return Err(unknown(lines, at, &path, key, SECRET_KEYS.iter()));
             }
-            secrets.push(secret(lines, &path, lines.origin(value.span().start), table)?);
         }
+        secrets.push(secret(lines, &path, lines.origin(value.span().start), table)?);
     }
-    Ok(SourceSettings { name: name.to_owned(), origin, texts, secrets })
+    Ok(secrets)
 }
 
 /// One secret of a source, out of the source's own table or out of one of its list.
