@@ -31,17 +31,77 @@ CREATE TABLE event_memory (
     received_at timestamptz NOT NULL,
     id_derived boolean NOT NULL,
     processed boolean NOT NULL DEFAULT true,
-    PRIMARY KEY (projection, stream_sequence)
-);
+    PRIMARY KEY (projection, stream_sequence, received_at)
+) PARTITION BY LIST (projection);
 
--- An id that the gateway derived from the body may come back within the week, with the same words.
-CREATE UNIQUE INDEX event_memory_id ON event_memory (projection, webhook_id) WHERE NOT id_derived;
+-- What the gateway derived from a body may come back within the week, with the same words: it is not looked for.
+CREATE INDEX event_memory_id ON event_memory (projection, webhook_id) WHERE NOT id_derived;
 CREATE INDEX event_memory_body ON event_memory (projection, body_sha256, received_at) WHERE NOT id_derived;
-CREATE INDEX event_memory_age ON event_memory (projection, received_at);
 
-COMMENT ON TABLE event_memory IS 'What each projection has seen in the last seven days; older rows go by themselves';
+COMMENT ON TABLE event_memory IS
+    'What each projection has seen in the last seven days: a partition per projection, and in it one per day';
 COMMENT ON COLUMN event_memory.webhook_id IS 'Event id, <source>:<delivery id>';
 COMMENT ON COLUMN event_memory.processed IS 'False for an event that became a dead letter';
+
+-- Makes a partition of a table that is partitioned by time, unless it is there. It is made beside the table and attached
+-- then, which readers do not have to wait for.
+CREATE FUNCTION make_partition(parent text, part text, low timestamp, high timestamp) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF to_regclass(quote_ident(part)) IS NULL THEN
+        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', part, parent);
+        EXECUTE format(
+            'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+            parent, part, low AT TIME ZONE 'UTC', high AT TIME ZONE 'UTC'
+        );
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION make_partition(text, text, timestamp, timestamp) IS 'Makes the partition of a time in UTC, its end excluded';
+
+-- Somebody who still reads the partition is not waited for long, since everybody else would wait behind us.
+CREATE FUNCTION drop_first_partition(parent text, below text) RETURNS bigint LANGUAGE plpgsql
+SET lock_timeout = '1s' AS $$
+DECLARE
+    part text;
+    rows bigint;
+BEGIN
+    SELECT child.relname INTO part
+    FROM pg_inherits
+    JOIN pg_class AS child ON child.oid = pg_inherits.inhrelid
+    WHERE pg_inherits.inhparent = to_regclass(quote_ident(parent)) AND child.relname < below
+    ORDER BY child.relname
+    LIMIT 1;
+    IF part IS NULL THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE format('SELECT count(*) FROM %I', part) INTO rows;
+    EXECUTE format('DROP TABLE %I', part);
+    RETURN rows;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION drop_first_partition(text, text) IS
+    'Drops the first partition by name, if it is below that one; how many rows it had, or null if nothing was dropped';
+
+CREATE FUNCTION event_memory_make_partitions(projection text, days date[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    memory text := 'event_memory_' || projection;
+    day date;
+BEGIN
+    IF to_regclass(quote_ident(memory)) IS NULL THEN
+        EXECUTE format('CREATE TABLE %I (LIKE event_memory INCLUDING ALL) PARTITION BY RANGE (received_at)', memory);
+        EXECUTE format('ALTER TABLE event_memory ATTACH PARTITION %I FOR VALUES IN (%L)', memory, projection);
+    END IF;
+    FOREACH day IN ARRAY days LOOP
+        PERFORM make_partition(memory, memory || to_char(day, '_YYYYMMDD'), day, day + 1);
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION event_memory_make_partitions(text, date[]) IS 'Makes the partitions of UTC days of a projection';
 
 CREATE VIEW webhook_events AS
 SELECT

@@ -1,15 +1,20 @@
 //! Rows become columns, and one statement.
 
+use std::collections::BTreeSet;
+
 use hookstream_store::{StoreError, Transaction};
-use time::OffsetDateTime;
+use time::{Date, OffsetDateTime};
 
 use crate::TaskLogRow;
 
-/// Inserts `rows` in one statement.
+/// Inserts `rows` in one statement, and makes the partitions that they need before.
 pub(crate) async fn insert(tx: &Transaction<'_>, rows: &[TaskLogRow<'_>]) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
     }
+    let months: BTreeSet<Date> = rows.iter().map(|row| month(row.captured_at)).collect();
+    let months: Vec<Date> = months.into_iter().collect();
+    tx.execute(include_str!("sql/make_partitions.sql"), &[&months]).await?;
     let columns = Columns::of(rows);
     let statement = tx.prepare(include_str!("sql/insert.sql")).await?;
     tx.execute(
@@ -34,11 +39,17 @@ pub(crate) async fn insert(tx: &Transaction<'_>, rows: &[TaskLogRow<'_>]) -> Res
             &columns.workflow_template,
             &columns.log_message,
             &columns.error_message,
-            &columns.cost_usd,
+            &columns.cost_micros,
+            &columns.payload_bytes,
         ],
     )
     .await?;
     Ok(())
+}
+
+/// The first day of the UTC month of a time.
+fn month(time: OffsetDateTime) -> Date {
+    time.to_utc().date().replace_day(1).expect("every month has a first day")
 }
 
 /// The rows, column by column, as `unnest` takes them.
@@ -62,7 +73,8 @@ struct Columns<'r> {
     workflow_template: Vec<Option<&'r str>>,
     log_message: Vec<Option<&'r str>>,
     error_message: Vec<Option<&'r str>>,
-    cost_usd: Vec<Option<f64>>,
+    cost_micros: Vec<Option<i64>>,
+    payload_bytes: Vec<i64>,
 }
 
 impl<'r> Columns<'r> {
@@ -87,7 +99,8 @@ impl<'r> Columns<'r> {
             workflow_template: column(rows, |row| row.workflow_template),
             log_message: column(rows, |row| row.log_message),
             error_message: column(rows, |row| row.error_message),
-            cost_usd: column(rows, |row| row.cost_usd),
+            cost_micros: column(rows, |row| row.cost_micros),
+            payload_bytes: column(rows, |row| row.payload_bytes),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! The projection `task_log` as a process.
 
-use std::convert::Infallible;
 use std::process::ExitCode;
 
 use hookstream_runtime::ProcessInfo;
@@ -12,5 +11,5 @@ fn main() -> ExitCode {
         about: "Projects every event into the task log and its analytics",
         version: env!("CARGO_PKG_VERSION"),
     };
-    hookstream_projection::main(&info, |_| Ok::<_, Infallible>(TaskLog))
+    hookstream_projection::main(&info, TaskLog::from_settings)
 }

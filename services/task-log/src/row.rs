@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::str::FromStr;
 
-use hookstream_event::{Attributes, RecordedEvent, attribute, internal};
+use hookstream_event::{Attributes, EventType, RecordedEvent, attribute, internal};
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
@@ -18,6 +18,8 @@ pub struct TaskLogRow<'e> {
     pub tokens_used: Option<i64>,
     /// How long it took, in seconds.
     pub duration_seconds: Option<f64>,
+    /// Size of the body, which stays in the stream.
+    pub payload_bytes: i64,
     /// When the task began.
     pub started_at: Option<OffsetDateTime>,
     /// When the task ended.
@@ -34,7 +36,8 @@ pub struct TaskLogRow<'e> {
     pub event_type: &'e str,
     /// Who sent it.
     pub source: &'e str,
-    /// `webhook_received`, `phase_<n>_complete`, `workflow_complete`, or the name that a logged task gives.
+    /// `webhook_received`, `phase_<n>_complete`, `workflow_complete`, what else happened to a phase (`phase_started`), or
+    /// the name that a logged task gives.
     pub phase_name: Cow<'e, str>,
     /// `started`, `completed`, `failed`, `skipped` or `unknown`.
     pub phase_status: &'static str,
@@ -48,11 +51,11 @@ pub struct TaskLogRow<'e> {
     pub log_message: Option<&'e str>,
     /// Why it failed.
     pub error_message: Option<&'e str>,
-    /// What it cost, in US dollars.
-    pub cost_usd: Option<f64>,
+    /// What it cost, in millionths of a US dollar.
+    pub cost_micros: Option<i64>,
 }
 
-/// `phase_name` of events that are neither a completion nor a logged task.
+/// `phase_name` of events that are not about a phase or a task.
 pub const WEBHOOK_RECEIVED: &str = "webhook_received";
 
 /// `phase_status` where an event has no status that we know.
@@ -66,6 +69,9 @@ const INDEXED_BYTES_MAX: usize = 1024;
 
 /// Costs from here on do not fit into `numeric(16, 6)`.
 const COST_USD_END: f64 = 1e10;
+
+/// Durations from here on are nonsense, and do not fit into 64 bits of microseconds.
+const DURATION_SECONDS_END: f64 = 1e12;
 
 impl<'e> TaskLogRow<'e> {
     /// The row of `event`.
@@ -83,7 +89,8 @@ impl<'e> TaskLogRow<'e> {
             issue_number: number(attributes, attribute::ISSUE)
                 .or_else(|| number(attributes, attribute::PARENT_ISSUE)),
             tokens_used: number(attributes, attribute::TOKENS_USED),
-            duration_seconds: amount(attributes, attribute::DURATION_SECONDS),
+            duration_seconds: amount(attributes, attribute::DURATION_SECONDS, DURATION_SECONDS_END),
+            payload_bytes: i64::try_from(event.payload_bytes).unwrap_or(i64::MAX),
             started_at: time(attributes, attribute::STARTED_AT),
             completed_at: time(attributes, attribute::COMPLETED_AT),
             captured_at: envelope.received_at,
@@ -94,14 +101,33 @@ impl<'e> TaskLogRow<'e> {
             source: envelope.source().as_str(),
             phase_name,
             phase_status,
-            repository: attributes.text(attribute::REPOSITORY),
+            repository: attributes.text(attribute::REPOSITORY).map(indexable),
             adw_id: attributes.text(attribute::ADW_ID).map(indexable),
-            workflow_template: attributes.text(attribute::WORKFLOW_TEMPLATE),
+            workflow_template: attributes.text(attribute::WORKFLOW_TEMPLATE).map(indexable),
             log_message: attributes.text(attribute::LOG_MESSAGE),
             error_message: attributes.text(attribute::ERROR_MESSAGE),
-            cost_usd: amount(attributes, attribute::COST_USD).filter(|cost| *cost < COST_USD_END),
+            cost_micros: amount(attributes, attribute::COST_USD, COST_USD_END).map(millionths),
         }
     }
+
+    /// How long it took, in whole microseconds.
+    pub(crate) fn duration_us(&self) -> Option<i64> {
+        self.duration_seconds.map(millionths)
+    }
+
+    /// Whether it tells of work: of a workflow that ended, or of a task that logged.
+    pub(crate) fn is_work(&self) -> bool {
+        matches!(internal_name(self.event_type), Some(internal::WORKFLOW_COMPLETED | TASK_LOGGED))
+    }
+
+    /// Whether a workflow ended.
+    pub(crate) fn is_workflow_end(&self) -> bool {
+        internal_name(self.event_type) == Some(internal::WORKFLOW_COMPLETED)
+    }
+}
+
+fn internal_name(event_type: &str) -> Option<&str> {
+    event_type.strip_prefix(EventType::INTERNAL_PREFIX)
 }
 
 /// Name and status of the phase.
@@ -119,8 +145,20 @@ fn phase(event: &RecordedEvent, number: Option<i32>) -> (Cow<'_, str>, &'static 
             let name = attributes.text(attribute::PHASE_NAME).unwrap_or("task_logged");
             (Cow::Borrowed(indexable(name)), status(attributes))
         }
+        Some(other) if other.starts_with("phase.") || other.starts_with("plan.") => transition(other, number),
         _ => (Cow::Borrowed(WEBHOOK_RECEIVED), internal::TaskStatus::Completed.as_str()),
     }
+}
+
+/// A phase on its way: `phase.started` is `phase_started`, or `phase_2_started` where the event has the number.
+fn transition(name: &str, number: Option<i32>) -> (Cow<'_, str>, &'static str) {
+    let status = match name {
+        "phase.started" => internal::TaskStatus::Started,
+        "phase.dequeued" => internal::TaskStatus::Skipped,
+        _ => internal::TaskStatus::Completed,
+    };
+    let between = number.map_or("_".to_owned(), |number| format!("_{number}_"));
+    (Cow::Owned(name.replacen('.', &between, 1)), status.as_str())
 }
 
 /// The status among those that we know, so that analytics have few groups whatever a sender writes.
@@ -135,9 +173,15 @@ fn number<N: FromStr + PartialOrd + Default>(attributes: &Attributes, name: &str
     attributes.number(name).filter(|number| *number >= N::default())
 }
 
-/// A finite number from 0 on.
-fn amount(attributes: &Attributes, name: &str) -> Option<f64> {
-    number::<f64>(attributes, name).filter(|amount| amount.is_finite())
+/// A number from 0 on, and below `end`.
+fn amount(attributes: &Attributes, name: &str, end: f64) -> Option<f64> {
+    number::<f64>(attributes, name).filter(|amount| *amount < end)
+}
+
+/// Millionths of an amount, the nearest. Postgres rounds alike, so that sums agree to the last digit.
+#[allow(clippy::cast_possible_truncation)] // Amounts are bounded.
+fn millionths(amount: f64) -> i64 {
+    (amount * 1e6).round_ties_even() as i64
 }
 
 /// A time of the years 1 to 9999, which both sides can hold.

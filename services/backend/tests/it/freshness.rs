@@ -69,7 +69,7 @@ async fn a_read_waits_until_its_projection_has_applied_the_sequence() {
         let projecting = async {
             tokio::task::yield_now().await;
             let (queue, audit) = (PhaseQueue::default(), Audit::default());
-            (project(&app, TaskLog), project(&app, audit), project(&app, queue))
+            (project(&app, TaskLog::default()), project(&app, audit), project(&app, queue))
         };
         let (reads, _projecting) = tokio::join!(reads, projecting);
         for items in [reads.0?, reads.1?, reads.2?, reads.3?] {
@@ -123,7 +123,7 @@ async fn every_read_sees_the_event_it_names() {
 async fn a_sequence_that_is_not_applied_in_time_is_a_504() {
     run_test(async || {
         let app = App::start().await;
-        let _projecting = (project(&app, PhaseQueue::default()), project(&app, TaskLog));
+        let _projecting = (project(&app, PhaseQueue::default()), project(&app, TaskLog::default()));
         let publisher = app.nats.connect("gateway").await.publisher(Duration::from_secs(10));
         let sequence = enqueued("q-1").publish(&publisher).await.sequence;
         let ahead = sequence + 1;

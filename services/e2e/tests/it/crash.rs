@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hookstream_e2e::{Delivery, Pipeline, Sender, Start};
 
 use crate::deliveries::{Signer, github_payloads};
-use crate::tables::{assert_chain_is_unbroken, wait_for_checkpoints};
+use crate::tables::{assert_chain_is_unbroken, assert_sums_add_up, wait_for_checkpoints};
 
 /// Deliveries of one round. The process is killed when this share of them has been accepted.
 const DELIVERIES: usize = 2_000;
@@ -70,6 +70,7 @@ async fn assert_nothing_lost_or_doubled(pipeline: &Pipeline, accepted: &BTreeMap
         }
     }
     assert_chain_is_unbroken(&database).await;
+    assert_sums_add_up(&database).await;
     let operator = pipeline.nats("NATS_URL", "operator").await.unwrap();
     for (id, sequence) in accepted {
         let stored = operator.message_id_at("WEBHOOKS", *sequence).await.unwrap();

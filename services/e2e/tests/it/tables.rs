@@ -57,6 +57,14 @@ async fn checkpoints(pipeline: &Pipeline) -> anyhow::Result<Vec<(String, i64)>> 
     Ok(rows.iter().map(|row| (row.get("projection"), row.get("sequence"))).collect())
 }
 
+/// Checks that the sums beside `task_logs` are what its rows add up to.
+pub(crate) async fn assert_sums_add_up(database: &Connection) {
+    let check = include_str!("../../../../schemas/postgres/task_log/checks/rollups.sql");
+    let rows = database.query(check, &[]).await.unwrap();
+    let found: Vec<(String, String)> = rows.iter().map(|row| (row.get("what"), row.get("row"))).collect();
+    assert_eq!(found, [], "sums that are not what task_logs adds up to");
+}
+
 /// Checks that the chain of the audit trail is unbroken, link by link, in SQL of the test's own.
 pub(crate) async fn assert_chain_is_unbroken(database: &Connection) {
     let broken = "SELECT count(*) FROM (

@@ -27,6 +27,9 @@ pub struct Message {
     pub(crate) ack_subject: String,
 }
 
+/// Size of a payload that was not handed out.
+const PAYLOAD_BYTES_HEADER: &str = "Nats-Msg-Size";
+
 /// A stored message is no event of ours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Undecodable {
@@ -61,7 +64,15 @@ impl Message {
             subject,
             envelope: Envelope::from_headers(headers)?,
             payload: self.payload.to_vec(),
+            payload_bytes: self.payload_bytes(),
         })
+    }
+
+    /// The server says how much it left out where the consumer reads headers only.
+    /// (nats-io/nats-architecture-and-design, adr/ADR-31.md)
+    fn payload_bytes(&self) -> u64 {
+        let left_out = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(PAYLOAD_BYTES_HEADER));
+        left_out.and_then(|(_, value)| value.parse().ok()).unwrap_or(self.payload.len() as u64)
     }
 
     /// Reads a delivered message; `None` if its reply subject is not that of a consumer.

@@ -17,4 +17,6 @@ pub struct RecordedEvent {
     pub envelope: Envelope,
     /// The exact bytes received and verified; empty where the consumer reads headers only.
     pub payload: Vec<u8>,
+    /// How many bytes were received, whether they are here or not.
+    pub payload_bytes: u64,
 }

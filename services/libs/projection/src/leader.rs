@@ -78,7 +78,7 @@ impl<'r, P: Projection> Leader<'r, P> {
             connection,
             consumer: runner.bus.consumer(&settings.stream, P::NAME),
             watchdog: Watchdog::new(settings.stall_after, settings.stalls_max, now),
-            retention: Retention::new(settings.forget_every, settings.forget_rows_max, now),
+            retention: Retention::new(settings.forget_every, now),
             looked_at: None,
             beside_at: None,
             reached: None,

@@ -23,6 +23,7 @@ pub(crate) struct RunnerMetrics {
     rewinds: Counter,
     failures: Family<Label, Counter>,
     forgotten: Counter,
+    forgetting_seconds: Histogram,
 }
 
 /// One label, its name and its value.
@@ -68,8 +69,13 @@ impl RunnerMetrics {
             ),
             forgotten: metrics.register(
                 "projection_forgotten_events",
-                "Remembered events deleted after seven days",
+                "Remembered events that went after seven days",
                 Counter::default(),
+            ),
+            forgetting_seconds: metrics.register(
+                "projection_forgetting_seconds",
+                "Time it took to drop a day of remembered events",
+                seconds(),
             ),
         }
     }
@@ -95,8 +101,9 @@ impl RunnerMetrics {
         self.failures.get_or_create(&[("what", what)]).inc();
     }
 
-    pub(crate) fn forgot(&self, rows: u64) {
-        self.forgotten.inc_by(rows);
+    pub(crate) fn forgot(&self, events: u64, took: Duration) {
+        self.forgotten.inc_by(events);
+        self.forgetting_seconds.observe(took.as_secs_f64());
     }
 
     pub(crate) fn committed(&self, committed: &Committed, messages: usize, took: Duration) {

@@ -10,25 +10,22 @@ use time::OffsetDateTime;
 #[derive(Debug)]
 pub(crate) struct Retention {
     every: Duration,
-    rows_max: i64,
     due: Instant,
 }
 
 impl Retention {
     /// Due at once.
-    pub(crate) fn new(every: Duration, rows_max: i64, now: Instant) -> Self {
-        Self { every, rows_max, due: now }
+    pub(crate) fn new(every: Duration, now: Instant) -> Self {
+        Self { every, due: now }
     }
 
     pub(crate) fn is_due(&self, now: Instant) -> bool {
         now >= self.due
     }
 
-    /// A step deleted `rows`: fewer than it might have means that the rest can wait.
-    pub(crate) fn stepped(&mut self, rows: u64, now: Instant) {
-        if i128::from(rows) < i128::from(self.rows_max) {
-            self.due = now + self.every;
-        }
+    /// There was no day to forget: that can wait. After a day there may be another.
+    pub(crate) fn rest(&mut self, now: Instant) {
+        self.due = now + self.every;
     }
 }
 
@@ -52,13 +49,11 @@ mod tests {
     const NOW: OffsetDateTime = datetime!(2026-11-23 10:00 UTC);
 
     #[test]
-    fn full_steps_follow_each_other_and_the_last_one_rests() {
+    fn it_is_due_until_it_rests_and_then_again() {
         let (start, hour) = (Instant::now(), Duration::from_hours(1));
-        let mut retention = Retention::new(hour, 100, start);
+        let mut retention = Retention::new(hour, start);
         assert!(retention.is_due(start));
-        retention.stepped(100, start);
-        assert!(retention.is_due(start));
-        retention.stepped(99, start);
+        retention.rest(start);
         assert!(!retention.is_due(start + hour / 2) && retention.is_due(start + hour));
     }
 

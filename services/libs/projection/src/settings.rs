@@ -28,8 +28,6 @@ pub struct RunnerSettings {
     pub standby_poll: Duration,
     /// How often the memory is rid of what is older than seven days.
     pub forget_every: Duration,
-    /// Most rows that one step of that deletes, between two batches.
-    pub forget_rows_max: i64,
     /// Shortest time between two calls of [`Projection::beside`](crate::Projection::beside).
     pub beside_every: Duration,
 }
@@ -48,7 +46,6 @@ impl Default for RunnerSettings {
             stalls_max: 3,
             standby_poll: Duration::from_secs(1),
             forget_every: Duration::from_hours(1),
-            forget_rows_max: 1000,
             beside_every: Duration::from_millis(250),
         }
     }

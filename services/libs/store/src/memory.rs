@@ -3,8 +3,10 @@
 //! The broker forgets an id after 30 s and a sender may redeliver days later, so the memory is what keeps an event
 //! from being applied twice. It is written in the transaction that holds the event's effects.
 
+use std::collections::BTreeSet;
+
 use hookstream_event::{BodyDigest, EventId};
-use time::{Duration, OffsetDateTime};
+use time::{Date, Duration, OffsetDateTime};
 use tokio_postgres::{Client, Transaction};
 
 use crate::StoreError;
@@ -36,7 +38,7 @@ pub struct Remembered {
     pub processed: bool,
 }
 
-/// What the memory holds of some ids and digests.
+/// What the memory holds of some ids and digests, each as it was seen last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recalled {
     /// Known ids, with the digest and time of the event that brought them.
@@ -68,9 +70,7 @@ pub async fn recall(
     Ok(recalled)
 }
 
-/// Remembers events, in one statement. An id that is known takes the newer event's place, sequence included.
-///
-/// No two of them may have the same id, unless it was derived.
+/// Remembers events, in one statement, and makes the partitions of their days before.
 pub async fn remember(
     tx: &Transaction<'_>,
     projection: &str,
@@ -79,6 +79,9 @@ pub async fn remember(
     if events.is_empty() {
         return Ok(());
     }
+    let days: BTreeSet<Date> = events.iter().map(|event| event.received_at.to_utc().date()).collect();
+    let days: Vec<Date> = days.into_iter().collect();
+    tx.execute(include_str!("memory/make_partitions.sql"), &[&projection, &days]).await?;
     let mut columns = Columns::default();
     for event in events {
         columns.push(event)?;
@@ -103,15 +106,15 @@ pub async fn remember(
     Ok(())
 }
 
-/// Forgets at most `rows_max` events of `projection` received before `before`; returns how many.
-pub async fn forget_older_than(
+/// Forgets the oldest day of `projection` by dropping its partition, if all of it was received before `before`; returns
+/// how many events it had. `None` if there is no such day, or if somebody reads it just now.
+pub async fn forget_a_day(
     client: &Client,
     projection: &str,
     before: OffsetDateTime,
-    rows_max: i64,
-) -> Result<u64, StoreError> {
-    let statement = include_str!("memory/forget.sql");
-    Ok(client.execute(statement, &[&projection, &before, &rows_max]).await?)
+) -> Result<Option<u64>, StoreError> {
+    let row = client.query_one(include_str!("memory/forget.sql"), &[&projection, &before]).await?;
+    Ok(row.try_get::<_, Option<i64>>("rows")?.map(i64::unsigned_abs))
 }
 
 /// The events, column by column, as `unnest` takes them.

@@ -30,7 +30,11 @@ macro_rules! core_migration {
 /// What every projection shares. [`migrate`] applies it before any other set.
 pub const CORE: MigrationSet = MigrationSet {
     name: "core",
-    migrations: &[core_migration!("0001_schema_migrations"), core_migration!("0002_projections")],
+    migrations: &[
+        core_migration!("0001_schema_migrations"),
+        core_migration!("0002_projections"),
+        core_migration!("0003_histograms"),
+    ],
 };
 
 /// Names a migration.

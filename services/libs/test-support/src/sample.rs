@@ -85,6 +85,7 @@ impl SampleEvent {
             subject: self.subject.clone(),
             envelope: self.envelope.clone(),
             payload: Vec::new(),
+            payload_bytes: self.payload.len() as u64,
         }
     }
 

@@ -30,6 +30,7 @@ fn event(event_type: &str, attributes: &[(&str, &str)]) -> RecordedEvent {
             suspected_replay: false,
         },
         payload: Vec::new(),
+        payload_bytes: 2,
     }
 }
 
@@ -45,7 +46,12 @@ fn each_type_of_event_has_its_phase_name_and_status() {
     let completed = "hookstream.workflow.completed";
     let cases = [
         ("com.github.issues.opened", vec![], "webhook_received", "completed"),
-        ("hookstream.phase.enqueued", vec![("phase-number", "2")], "webhook_received", "completed"),
+        ("hookstream.queue.paused", vec![], "webhook_received", "completed"),
+        ("hookstream.phase.enqueued", vec![("phase-number", "2")], "phase_2_enqueued", "completed"),
+        ("hookstream.phase.started", vec![("queue-id", "q-1")], "phase_started", "started"),
+        ("hookstream.phase.dequeued", vec![("queue-id", "q-1")], "phase_dequeued", "skipped"),
+        ("hookstream.phase.execution_requested", vec![], "phase_execution_requested", "completed"),
+        ("hookstream.plan.enqueued", vec![("parent-issue", "7")], "plan_enqueued", "completed"),
         (completed, vec![("phase-number", "2"), ("phase-status", "failed")], "phase_2_complete", "failed"),
         (completed, vec![("phase-status", "completed")], "workflow_complete", "completed"),
         (completed, vec![("phase-number", "two"), ("phase-status", "Done")], "workflow_complete", "unknown"),
@@ -93,11 +99,11 @@ fn numbers_that_the_columns_cannot_hold_are_absent() {
         let event = event("hookstream.task.logged", &attributes);
         let row = TaskLogRow::of(&event);
         assert_eq!((row.issue_number, row.phase_number, row.tokens_used), (None, None, None), "{text}");
-        assert_eq!((row.duration_seconds, row.cost_usd), (None, None), "{text}");
+        assert_eq!((row.duration_seconds, row.cost_micros), (None, None), "{text}");
     }
     let event = event("hookstream.task.logged", &[("cost-usd", "10000000000"), ("duration-seconds", "1e9")]);
     let row = TaskLogRow::of(&event);
-    assert_eq!((row.cost_usd, row.duration_seconds), (None, Some(1e9)));
+    assert_eq!((row.cost_micros, row.duration_seconds), (None, Some(1e9)));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod analytics;
 mod queries;
+mod rollups;
 mod rows;
 mod runner;
 mod support;

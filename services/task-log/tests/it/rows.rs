@@ -12,6 +12,7 @@ fn assert_row(row: &Value, expected: &Value) {
         "captured_at": "2026-11-23T10:00:00.125+00:00",
         "created_at": "2026-11-23T10:00:00.375+00:00",
         "stream_sequence": row["id"],
+        "payload_bytes": row["payload_bytes"],
     });
     for (column, value) in row.as_object().expect("a row") {
         if column == "id" {
@@ -96,7 +97,7 @@ async fn a_logged_task_becomes_a_row_under_its_own_phase_name() {
 }
 
 #[tokio::test]
-async fn every_other_internal_event_is_a_received_webhook() {
+async fn every_transition_of_a_phase_becomes_a_row_under_its_name() {
     run_test(async || {
         let (_database, mut client) = database().await;
         let phase = json!({
@@ -122,11 +123,21 @@ async fn every_other_internal_event_is_a_received_webhook() {
         apply(&mut client, &events).await?;
         let rows = rows(&client).await?;
         assert_eq!(rows.len(), bodies.len());
-        for (row, body) in rows.iter().zip(&bodies) {
+        let phases = [
+            ("phase_1_enqueued", "completed"),
+            ("plan_enqueued", "completed"),
+            ("phase_started", "started"),
+            ("phase_retried", "completed"),
+            ("phase_dequeued", "skipped"),
+            ("phase_execution_requested", "completed"),
+            // Of the queue as a whole, and so no phase's.
+            ("webhook_received", "completed"),
+            ("webhook_received", "completed"),
+        ];
+        for ((row, body), (name, status)) in rows.iter().zip(&bodies).zip(phases) {
             let event_type = format!("hookstream.{}", body["type"].as_str().expect("a type"));
             assert_eq!(row["event_type"], event_type);
-            let phase = (&row["phase_name"], &row["phase_status"]);
-            assert_eq!(phase, (&json!("webhook_received"), &json!("completed")), "{row}");
+            assert_eq!((&row["phase_name"], &row["phase_status"]), (&json!(name), &json!(status)), "{row}");
         }
         assert_eq!(rows[1]["issue_number"], 41, "of its plan");
         Ok(())

@@ -8,10 +8,11 @@ use hookstream_store::Client;
 use hookstream_task_log::TaskLog;
 use hookstream_test_support::{TestDatabase, TestNats, eventually, run_test};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{database, issue_opened, rows, task_logged, workflow_completed};
+use crate::support::{apply, database, issue_opened, rows, task_logged, workflow_completed};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -23,6 +24,10 @@ struct Running {
 
 impl Running {
     fn start(nats: &TestNats, database: &TestDatabase) -> Self {
+        Self::start_with(TaskLog::default(), nats, database)
+    }
+
+    fn start_with(task_log: TaskLog, nats: &TestNats, database: &TestDatabase) -> Self {
         let process = ProcessInfo { name: "test", about: "", version: "0" };
         let context = Context {
             nats: nats.settings(TaskLog::NAME),
@@ -32,7 +37,7 @@ impl Running {
             metrics: Metrics::new(&process),
         };
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(run(TaskLog, context, shutdown.clone()));
+        let task = tokio::spawn(run(task_log, context, shutdown.clone()));
         Self { shutdown, task }
     }
 
@@ -99,6 +104,45 @@ async fn an_event_that_was_seen_before_gives_no_second_row() {
         let running = Running::start(&nats, &database);
         let rows = rows_when(&client, 2).await;
         assert_eq!((&rows[0]["id"], &rows[1]["id"]), (&json!(1), &json!(3)));
+        running.stop().await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn months_beyond_the_retention_go_and_the_trail_is_told() {
+    run_test(async || {
+        let nats = TestNats::start().await;
+        let (database, mut client) = database().await;
+        let day = time::Duration::days(1);
+        let now = OffsetDateTime::now_utc();
+        let ages = [0, 20, 100, 101, 500];
+        let events: Vec<_> = (1..)
+            .zip(ages)
+            .map(|(sequence, age)| issue_opened("d-1", 42).received_at(now - day * age).recorded(sequence))
+            .collect();
+        apply(&mut client, &events).await?;
+        let mut acts = nats.connect("operator").await.subscribe("operations.task_log.retention").await?;
+
+        let keeping = TaskLog::keeping(Duration::from_hours(24 * 60));
+        let running = Running::start_with(keeping, &nats, &database);
+        let left = eventually("old months go", PATIENCE, async || {
+            let rows = rows(&client).await.map_err(|error| error.to_string())?;
+            let ids: Vec<_> = rows.iter().map(|row| row["id"].clone()).collect();
+            if ids.len() == 2 { Ok(ids) } else { Err(format!("{ids:?}")) }
+        })
+        .await;
+        assert_eq!(left, [json!(1), json!(2)]);
+        let mut dropped = 0;
+        while dropped < 3 {
+            let act = acts.next().await.expect("an act").payload;
+            let act: Value = serde_json::from_slice(&act)?;
+            dropped += act["details"]["rows"].as_i64().expect("rows");
+            assert_eq!(act["details"]["table"], "task_logs");
+        }
+        assert_eq!(dropped, 3);
+        let sums = client.query_one("SELECT sum(event_count)::bigint FROM webhook_daily", &[]).await?;
+        assert_eq!(sums.try_get::<_, i64>(0)?, 5, "the sums stay");
         running.stop().await
     })
     .await;

@@ -18,7 +18,7 @@ pub(crate) async fn apply(client: &mut Connection, events: &[RecordedEvent]) -> 
     let batch: Vec<_> =
         events.iter().map(|event| ClaimedEvent { event: event.clone(), claim: Claim::Fresh }).collect();
     let tx = client.transaction().await?;
-    assert_eq!(TaskLog.apply(&tx, &batch).await?, Applied::default());
+    assert_eq!(TaskLog::default().apply(&tx, &batch).await?, Applied::default());
     tx.commit().await?;
     Ok(())
 }

@@ -90,7 +90,7 @@ impl<P: Projection> Leader<'_, P> {
         Ok(())
     }
 
-    /// One step of forgetting, if it is due.
+    /// Forgets a day, if it is due.
     pub(super) async fn forget_some(&mut self) -> Result<(), Broken> {
         if !self.retention.is_due(Instant::now()) {
             return Ok(());
@@ -98,11 +98,15 @@ impl<P: Projection> Leader<'_, P> {
         let Some(before) = horizon(OffsetDateTime::now_utc(), self.reached, self.caught_up) else {
             return Ok(());
         };
-        let rows_max = self.runner.context.runner.forget_rows_max;
-        let forgetting = memory::forget_older_than(&self.connection, P::NAME, before, rows_max);
-        let rows = within(SESSION_TIMEOUT, forgetting).await?;
-        self.retention.stepped(rows, Instant::now());
-        self.runner.metrics.forgot(rows);
+        let begun = Instant::now();
+        let forgetting = memory::forget_a_day(&self.connection, P::NAME, before);
+        match within(SESSION_TIMEOUT, forgetting).await? {
+            Some(events) => {
+                self.runner.metrics.forgot(events, begun.elapsed());
+                tracing::info!(projection = P::NAME, events, "{} forgot a day of {events} events", P::NAME);
+            }
+            None => self.retention.rest(Instant::now()),
+        }
         Ok(())
     }
 }

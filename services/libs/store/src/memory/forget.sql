@@ -1,7 +1,4 @@
-DELETE FROM event_memory
-WHERE ctid = ANY (ARRAY(
-    SELECT memory.ctid
-    FROM event_memory AS memory
-    WHERE memory.projection = $1 AND memory.received_at < $2
-    LIMIT $3
-))
+SELECT drop_first_partition(
+    'event_memory_' || $1::text,
+    'event_memory_' || $1::text || to_char($2::timestamptz AT TIME ZONE 'UTC', '_YYYYMMDD')
+) AS rows

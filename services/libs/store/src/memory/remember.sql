@@ -12,12 +12,3 @@ FROM unnest(
     stream_sequence, webhook_id, webhook_type, source, body_sha256, adw_id, issue_number, received_at, id_derived,
     processed
 )
-ON CONFLICT (projection, webhook_id) WHERE NOT id_derived DO UPDATE
-SET stream_sequence = excluded.stream_sequence,
-    webhook_type = excluded.webhook_type,
-    source = excluded.source,
-    body_sha256 = excluded.body_sha256,
-    adw_id = excluded.adw_id,
-    issue_number = excluded.issue_number,
-    received_at = excluded.received_at,
-    processed = excluded.processed

@@ -1,0 +1,1 @@
+SELECT event_memory_make_partitions($1, $2)

@@ -1,0 +1,1 @@
+SELECT task_logs_make_partitions($1)

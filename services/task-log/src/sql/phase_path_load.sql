@@ -1,0 +1,1 @@
+SELECT run, path FROM phase_path WHERE run = ANY ($1)
