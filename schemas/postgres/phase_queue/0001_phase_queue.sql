@@ -7,6 +7,7 @@ CREATE TABLE phase_queue (
     issue_number bigint CHECK (issue_number >= 0),
     status text NOT NULL CHECK (status IN ('queued', 'ready', 'running', 'completed', 'blocked', 'failed')),
     held boolean NOT NULL DEFAULT false,
+    announcements integer NOT NULL DEFAULT 0 CHECK (announcements >= 0),
     depends_on_phases integer[] NOT NULL,
     phase_data jsonb NOT NULL CHECK (jsonb_typeof(phase_data) = 'object'),
     priority integer NOT NULL CHECK (priority BETWEEN 10 AND 90),
@@ -17,10 +18,12 @@ CREATE TABLE phase_queue (
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     ready_at timestamptz,
+    announced_at timestamptz,
     started_at timestamptz,
     finished_at timestamptz,
     CONSTRAINT dependencies_come_before CHECK (phase_number > ALL (depends_on_phases) AND 0 < ALL (depends_on_phases)),
     CONSTRAINT only_ready_is_held CHECK (NOT held OR status = 'ready'),
+    CONSTRAINT only_ready_is_announced CHECK (announced_at IS NULL OR (status = 'ready' AND NOT held AND announcements > 0)),
     CONSTRAINT trouble_has_a_message CHECK ((error_message IS NOT NULL) = (status IN ('blocked', 'failed'))),
     CONSTRAINT waiting_was_never_ready CHECK ((ready_at IS NULL) = (status IN ('queued', 'blocked'))),
     CONSTRAINT running_has_started CHECK (
@@ -39,9 +42,11 @@ CREATE UNIQUE INDEX phase_queue_unfinished ON phase_queue (parent_issue, phase_n
 WHERE parent_issue > 0 AND status NOT IN ('completed', 'failed');
 -- The phases of an issue; of issue 0, those that one event enqueued.
 CREATE INDEX phase_queue_plan ON phase_queue (parent_issue, queue_position, phase_number);
--- What may be announced, the next one first.
+-- What waits to be announced, the next one first.
 CREATE INDEX phase_queue_next ON phase_queue (priority, queue_position, phase_number)
-WHERE status = 'ready' AND NOT held;
+WHERE status = 'ready' AND NOT held AND announced_at IS NULL;
+-- What was announced and has not begun, the first one first.
+CREATE INDEX phase_queue_announced ON phase_queue (announced_at) WHERE announced_at IS NOT NULL;
 -- The phase that a run runs.
 CREATE INDEX phase_queue_run ON phase_queue (adw_id) WHERE status = 'running';
 -- Listing, with and without a status.
@@ -52,6 +57,8 @@ COMMENT ON TABLE phase_queue IS 'Phases of workflows: what each does, and what i
 COMMENT ON COLUMN phase_queue.parent_issue IS 'The issue whose plan it belongs to; 0 for none';
 COMMENT ON COLUMN phase_queue.issue_number IS 'The issue of the phase itself';
 COMMENT ON COLUMN phase_queue.held IS 'Ready, but not announced before its execution is requested';
+COMMENT ON COLUMN phase_queue.announcements IS 'How often it was announced as ready';
+COMMENT ON COLUMN phase_queue.announced_at IS 'When it was last announced as ready; null once it has begun, and before';
 COMMENT ON COLUMN phase_queue.depends_on_phases IS 'Numbers of phases of the same plan that must complete first';
 COMMENT ON COLUMN phase_queue.priority IS '10 (first) to 90 (last)';
 COMMENT ON COLUMN phase_queue.queue_position IS 'Stream sequence of the event that enqueued it';
@@ -70,6 +77,35 @@ CREATE TABLE queue_config (
 
 INSERT INTO queue_config (config_key, config_value, updated_at)
 VALUES ('queue_paused', 'false', 'epoch'), ('max_concurrent', '3', 'epoch');
+
+-- One row: what is counted while events are applied, so that nothing has to be counted anew.
+CREATE TABLE queue_state (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    active integer NOT NULL CHECK (active >= 0)
+);
+
+INSERT INTO queue_state (active) VALUES (0);
+
+COMMENT ON TABLE queue_state IS 'Totals of the queue';
+COMMENT ON COLUMN queue_state.active IS 'Phases that are announced as ready or running';
+
+-- The transactional outbox: announcements that are not in stream PHASES yet. Rows go once they are.
+CREATE TABLE phase_outbox (
+    cause bigint NOT NULL CHECK (cause >= 1),
+    ordinal integer NOT NULL CHECK (ordinal >= 0),
+    queue_id text NOT NULL,
+    queue_position bigint NOT NULL,
+    subject text NOT NULL,
+    phase text NOT NULL,
+    phase_data jsonb,
+    PRIMARY KEY (cause, ordinal)
+);
+
+COMMENT ON TABLE phase_outbox IS 'Changes of phases that are still to be announced, in order of cause and ordinal';
+COMMENT ON COLUMN phase_outbox.cause IS 'Stream sequence of the event that caused it';
+COMMENT ON COLUMN phase_outbox.ordinal IS 'Its place among the announcements of that event';
+COMMENT ON COLUMN phase_outbox.phase IS 'The phase as it was then, as JSON, without its phase_data';
+COMMENT ON COLUMN phase_outbox.phase_data IS 'Only of a phase that is no more in phase_queue';
 
 COMMENT ON TABLE queue_config IS 'What applies to the queue as a whole';
 COMMENT ON COLUMN queue_config.updated_at IS 'When the stream stored the event that set it; 1970 for a default';

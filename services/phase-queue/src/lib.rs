@@ -27,17 +27,25 @@
 //!   `adw_id`.
 //! - A workflow command in an issue that is opened, or in a comment on one, enqueues phase 1 of that issue; while the
 //!   issue has an unfinished phase 1, it does nothing. Each issue and comment enqueues once.
-//! - Pausing is noted and stops nothing here.
+//! - Every change of a phase's status is announced (an [`Announcement`], passed on to stream `PHASES`). `ready` is announced
+//!   when the phase gets one of `max_concurrent` slots and the queue is not paused, in order of priority, queue position
+//!   and number. It has its slot until it has run, or is dequeued.
+//! - A request to execute announces a ready phase at once, past pause and slots.
+//! - A phase that nobody begins within its lease is announced again, in its slot; while the queue is paused it goes back
+//!   and waits with the others.
 
+mod announcement;
 mod github;
 mod intake;
 mod phase;
 mod plan;
 mod projection;
 mod queue;
+mod relay;
 mod rows;
 
+pub use announcement::Announcement;
 pub use phase::{Outcome, Phase, REASON_BYTES_MAX, State};
 pub use plan::{PlanKey, Refusal};
-pub use projection::{BOT_MARKER, MIGRATIONS, PhaseQueue};
-pub use queue::{Concerns, Effect, Moment, NewPhase, Pause, Queue, Step, Unchanged};
+pub use projection::{BOT_MARKER, MIGRATIONS, PHASE_LEASE, PhaseQueue};
+pub use queue::{Concerns, Control, Effect, Moment, NewPhase, Queue, Step, Unchanged};

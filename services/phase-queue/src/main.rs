@@ -1,6 +1,5 @@
 //! The process hookstream-phase-queue: see the library.
 
-use std::convert::Infallible;
 use std::process::ExitCode;
 
 use hookstream_phase_queue::PhaseQueue;
@@ -12,5 +11,5 @@ fn main() -> ExitCode {
         about: "Projects workflow events into the phase queue",
         version: env!("CARGO_PKG_VERSION"),
     };
-    hookstream_projection::main(&info, |settings| Ok::<_, Infallible>(PhaseQueue::from_settings(settings)))
+    hookstream_projection::main(&info, PhaseQueue::from_settings)
 }

@@ -23,6 +23,8 @@ pub enum State {
         since: OffsetDateTime,
         /// Not to be announced before somebody requests its execution.
         held: bool,
+        /// When it was last announced; none while it waits for a slot, or is held.
+        announced_at: Option<OffsetDateTime>,
     },
     /// A worker runs it.
     Running {
@@ -74,6 +76,16 @@ impl State {
         matches!(self, Self::Queued | Self::Blocked { .. })
     }
 
+    /// Whether it takes one of the queue's slots: it is announced, or runs.
+    pub fn is_active(&self) -> bool {
+        matches!(self, Self::Ready { announced_at: Some(_), .. } | Self::Running { .. })
+    }
+
+    /// Whether it waits for a slot, to be announced.
+    pub fn is_candidate(&self) -> bool {
+        matches!(self, Self::Ready { held: false, announced_at: None, .. })
+    }
+
     /// Whether a worker runs it.
     pub fn is_running(&self) -> bool {
         matches!(self, Self::Running { .. })
@@ -106,6 +118,8 @@ pub struct Phase {
     pub adw_id: String,
     /// What it is doing.
     pub state: State,
+    /// How often it was announced as ready.
+    pub announcements: i32,
     /// Digest of all that it was enqueued with.
     pub content: BodyDigest,
     /// When it was enqueued.
@@ -127,6 +141,7 @@ impl Phase {
             queue_position: now.position,
             adw_id: enqueued.phase_data.adw_id.clone(),
             state: State::Queued,
+            announcements: 0,
             content: content_of(enqueued),
             created_at: now.at,
             updated_at: now.at,

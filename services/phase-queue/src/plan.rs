@@ -57,14 +57,19 @@ pub(crate) enum Kept {
     New(Map<String, Value>),
 }
 
-impl Entry {
-    fn enter(&mut self, state: State, at: OffsetDateTime) {
-        self.phase.state = state;
-        self.phase.updated_at = at;
-        if matches!(self.kept, Kept::Same) {
-            self.kept = Kept::Changed;
-        }
-    }
+/// What became of a phase since it was last looked at.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    /// Its status then; none if it was not there.
+    pub(crate) status_before: Option<&'static str>,
+    /// Whether it took a slot then.
+    pub(crate) was_active: bool,
+    /// Its priority, which never changes.
+    pub(crate) priority: i32,
+    /// It was announced as ready meanwhile.
+    pub(crate) announced: bool,
+    /// The phase, if it has gone.
+    pub(crate) removed: Option<Phase>,
 }
 
 /// The phases of a plan.
@@ -73,6 +78,10 @@ pub(crate) struct Plan {
     entries: BTreeMap<Place, Entry>,
     /// Queue ids of rows that are to go.
     removed: BTreeSet<String>,
+    /// What phases were to run that came and went since the plan was loaded.
+    orphans: BTreeMap<(String, i64), Map<String, Value>>,
+    /// What changed since [`Plan::take_changes`].
+    changes: BTreeMap<Place, Change>,
 }
 
 impl Plan {
@@ -97,6 +106,11 @@ impl Plan {
         self.get(place).expect("places come from the index, which follows the plan")
     }
 
+    /// What has changed since this was last asked, in order of numbers.
+    pub(crate) fn take_changes(&mut self) -> BTreeMap<Place, Change> {
+        std::mem::take(&mut self.changes)
+    }
+
     /// The newest phase of a number.
     pub(crate) fn current(&self, number: i32) -> Option<&Phase> {
         let places = (number, i64::MIN)..=(number, i64::MAX);
@@ -114,6 +128,7 @@ impl Plan {
         for phase in phases {
             let place = (phase.phase_number, now.position);
             let entry = Entry { phase: Phase::new(&phase, now), kept: Kept::New(phase.phase_data.json) };
+            self.note(place, None, false, entry.phase.priority);
             self.entries.insert(place, entry);
         }
         self.settle(now.at, false);
@@ -163,7 +178,7 @@ impl Plan {
             State::Ready { since, .. } => {
                 let state = State::Running { ready_at: *since, started_at: now.at };
                 adw_id.clone_into(&mut phase.adw_id);
-                self.entry(place).enter(state, now.at);
+                self.enter(place, state, now.at);
                 Ok(Effect::Changed)
             }
             State::Running { .. } if same_run => Ok(Effect::Unchanged(Unchanged::Already("running"))),
@@ -204,7 +219,7 @@ impl Plan {
             WorkflowStatus::Failed => Outcome::Failed { why: why(report) },
         };
         let state = State::Finished { outcome, ready_at, started_at, finished_at: now.at };
-        self.entry(place).enter(state, now.at);
+        self.enter(place, state, now.at);
         self.settle(now.at, !report.trigger_next);
         Ok(Effect::Changed)
     }
@@ -219,7 +234,7 @@ impl Plan {
         if let Some(current) = self.current(place.0).filter(|current| current.queue_id != queue_id) {
             return Err(Refusal::Superseded { queue_id, successor: current.queue_id.clone() });
         }
-        self.entry(place).enter(State::Queued, now.at);
+        self.enter(place, State::Queued, now.at);
         self.settle(now.at, false);
         Ok(Effect::Changed)
     }
@@ -241,25 +256,89 @@ impl Plan {
         {
             return Err(Refusal::StillNeeded { queue_id, dependent: entry.phase.queue_id.clone() });
         }
-        if let Some(Entry { kept: Kept::Same | Kept::Changed, .. }) = self.entries.remove(&place) {
-            self.removed.insert(queue_id);
+        let (status, is_active, priority) = (phase.state.as_str(), phase.state.is_active(), phase.priority);
+        self.note(place, Some(status), is_active, priority);
+        if let Some(Entry { phase, kept }) = self.entries.remove(&place) {
+            if let Some(change) = self.changes.get_mut(&place) {
+                change.removed = Some(Phase { updated_at: now.at, ..phase });
+            }
+            match kept {
+                Kept::Same | Kept::Changed => {
+                    self.removed.insert(queue_id);
+                }
+                Kept::New(phase_data) => {
+                    self.orphans.insert((queue_id, place.1), phase_data);
+                }
+            }
         }
         self.settle(now.at, false);
         Ok(Effect::Changed)
     }
 
-    /// A ready phase need not wait any longer to be announced.
+    /// A ready phase is to be announced now, whatever the queue's slots and its pause say.
     pub(crate) fn request_execution(&mut self, place: Place, now: Moment) -> Result<Effect, Refusal> {
         let phase = self.phase(place);
         match &phase.state {
-            State::Ready { since, held: true } => {
-                let state = State::Ready { since: *since, held: false };
-                self.entry(place).enter(state, now.at);
+            State::Ready { announced_at: Some(_), .. } => {
+                Ok(Effect::Unchanged(Unchanged::Already("announced")))
+            }
+            State::Ready { .. } => {
+                self.announce(place, now);
                 Ok(Effect::Changed)
             }
-            State::Ready { .. } => Ok(Effect::Unchanged(Unchanged::Already("ready"))),
             state => Err(Refusal::not_ready(&phase.queue_id, state)),
         }
+    }
+
+    /// Nobody has begun what was announced. It is announced again, or waits for that while the queue is `paused`.
+    pub(crate) fn expire(&mut self, place: Place, announcement: i32, paused: bool, now: Moment) -> Effect {
+        let phase = self.phase(place);
+        match &phase.state {
+            State::Ready { since, announced_at: Some(_), .. } if phase.announcements == announcement => {
+                let since = *since;
+                if paused {
+                    self.enter(place, State::Ready { since, held: false, announced_at: None }, now.at);
+                } else {
+                    self.announce(place, now);
+                }
+                Effect::Changed
+            }
+            _ => Effect::Unchanged(Unchanged::Heard),
+        }
+    }
+
+    /// Announces a ready phase, for the first time or again.
+    pub(crate) fn announce(&mut self, place: Place, now: Moment) {
+        let State::Ready { since, .. } = self.phase(place).state else { return };
+        self.enter(place, State::Ready { since, held: false, announced_at: Some(now.at) }, now.at);
+        let entry = self.entry(place);
+        entry.phase.announcements = entry.phase.announcements.saturating_add(1);
+        if let Some(change) = self.changes.get_mut(&place) {
+            change.announced = true;
+        }
+    }
+
+    /// What phases were to run that came and went since the plan was loaded, by queue id and position.
+    pub(crate) fn orphans(&self) -> impl Iterator<Item = (&(String, i64), &Map<String, Value>)> {
+        self.orphans.iter()
+    }
+
+    fn enter(&mut self, place: Place, state: State, at: OffsetDateTime) {
+        let phase = self.phase(place);
+        let (status, is_active, priority) = (phase.state.as_str(), phase.state.is_active(), phase.priority);
+        self.note(place, Some(status), is_active, priority);
+        let entry = self.entry(place);
+        entry.phase.state = state;
+        entry.phase.updated_at = at;
+        if matches!(entry.kept, Kept::Same) {
+            entry.kept = Kept::Changed;
+        }
+    }
+
+    /// Remembers what a phase was before the step in hand, once.
+    fn note(&mut self, place: Place, status_before: Option<&'static str>, was_active: bool, priority: i32) {
+        let change = Change { status_before, was_active, priority, announced: false, removed: None };
+        self.changes.entry(place).or_insert(change);
     }
 
     fn entry(&mut self, place: Place) -> &mut Entry {

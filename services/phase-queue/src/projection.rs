@@ -1,12 +1,26 @@
-use hookstream_projection::{Applied, ApplyError, ClaimedEvent, Projection, Refused};
-use hookstream_runtime::Settings;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use hookstream_bus::Bus;
+use hookstream_projection::{Alongside, Applied, ApplyError, ClaimedEvent, Context, Projection, Refused};
+use hookstream_runtime::{Settings, SettingsError};
 use hookstream_store::{MigrationSet, Transaction};
 
 use crate::intake::{self, Intake};
+use crate::relay::{Bell, Relay, RelayMetrics};
 use crate::{Concerns, Effect, Moment, Step, Unchanged, rows};
 
 /// Name of the setting that holds the bot marker.
 pub const BOT_MARKER: &str = "HOOKSTREAM_BOT_MARKER";
+
+/// Name of the setting that says how long an announced phase may wait to begin.
+pub const PHASE_LEASE: &str = "HOOKSTREAM_PHASE_LEASE";
+
+/// How long it may wait unless set otherwise.
+const LEASE: Duration = Duration::from_mins(15);
+
+/// Anything shorter announces phases faster than a worker can answer.
+const LEASE_MIN: Duration = Duration::from_secs(1);
 
 /// The tables of the phase queue.
 pub const MIGRATIONS: MigrationSet = MigrationSet {
@@ -18,21 +32,41 @@ pub const MIGRATIONS: MigrationSet = MigrationSet {
 };
 
 /// The projection: which phase of which plan may run.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct PhaseQueue {
     /// A text that our own workflows put into what they write on GitHub; none if it is empty.
     bot_marker: Option<String>,
+    lease: Duration,
+    bell: Bell,
+    metrics: Arc<OnceLock<RelayMetrics>>,
+}
+
+impl Default for PhaseQueue {
+    fn default() -> Self {
+        Self::new(None)
+    }
 }
 
 impl PhaseQueue {
     /// A projection that passes over issues and comments that hold `bot_marker`.
     pub fn new(bot_marker: Option<String>) -> Self {
-        Self { bot_marker: bot_marker.filter(|marker| !marker.is_empty()) }
+        let bot_marker = bot_marker.filter(|marker| !marker.is_empty());
+        Self { bot_marker, lease: LEASE, bell: Bell::default(), metrics: Arc::default() }
     }
 
-    /// The same, with the marker of the settings.
-    pub fn from_settings(settings: &Settings) -> Self {
-        Self::new(settings.get(BOT_MARKER))
+    /// The same, but a phase that nobody begins within `lease` of its announcement is announced again.
+    #[must_use]
+    pub fn with_lease(self, lease: Duration) -> Self {
+        Self { lease, ..self }
+    }
+
+    /// The same, as the settings have it.
+    pub fn from_settings(settings: &Settings) -> Result<Self, SettingsError> {
+        let lease = settings.duration(PHASE_LEASE)?;
+        if lease < LEASE_MIN {
+            return Err(settings.invalid(PHASE_LEASE, "must be a second at least"));
+        }
+        Ok(Self::new(settings.get(BOT_MARKER)).with_lease(lease))
     }
 
     /// Reads each event; what cannot be read is refused.
@@ -75,11 +109,23 @@ impl Projection for PhaseQueue {
     const NAME: &'static str = "phase_queue";
     const MIGRATIONS: &'static MigrationSet = &MIGRATIONS;
 
+    fn alongside(&self, context: &Context, bus: &Bus) -> Option<Alongside> {
+        let metrics = self.metrics.get_or_init(|| RelayMetrics::register(&context.metrics)).clone();
+        Some(Box::pin(Relay::new(context, bus, self.bell.clone(), self.lease, metrics).run()))
+    }
+
+    fn committed(&self) {
+        self.bell.ring();
+    }
+
     async fn apply(&self, tx: &Transaction<'_>, batch: &[ClaimedEvent]) -> Result<Applied, ApplyError> {
         let (steps, mut refused) = self.read(batch);
         let mut concerns = Concerns::default();
         for taken in &steps {
             concerns.include(&taken.step);
+        }
+        if !concerns.any {
+            return Ok(Applied { refused });
         }
         let mut queue = rows::load(tx, &concerns).await?;
         for Taken { step, moment, stream_sequence, event_id } in steps {

@@ -1,5 +1,6 @@
 //! The whole queue, or as much of it as a batch concerns: finds the plan of each step and keeps count of what changed.
 
+mod dispatch;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,9 @@ use time::OffsetDateTime;
 
 use crate::phase::content_of;
 use crate::plan::{Kept, Place, Plan};
-use crate::{Phase, PlanKey, Refusal};
+use crate::{Announcement, Phase, PlanKey, Refusal};
+pub use dispatch::Control;
+use dispatch::{Candidates, rank};
 pub use step::{Concerns, Step};
 
 /// When and where in the stream a step was taken.
@@ -37,6 +40,9 @@ pub enum Unchanged {
     /// It was so already.
     #[error("already {0}")]
     Already(&'static str),
+    /// A lease has expired of an announcement that was heard, or of one that is not the last.
+    #[error("no announcement waits to be heard")]
+    Heard,
     /// A workflow has ended that the queue did not start.
     #[error("no phase of the queue")]
     NoPhase,
@@ -50,15 +56,6 @@ pub enum Unchanged {
     },
 }
 
-/// Whether phases are announced.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pause {
-    /// Nothing is announced; everything else goes on.
-    pub paused: bool,
-    /// When that changed, if it did since the queue was loaded.
-    pub changed_at: Option<OffsetDateTime>,
-}
-
 /// Plans in memory. Starts from what the tables hold, takes steps, and says what has to be written back.
 #[derive(Debug, Clone, Default)]
 pub struct Queue {
@@ -66,7 +63,11 @@ pub struct Queue {
     places: BTreeMap<String, (PlanKey, Place)>,
     /// Run and queue id of each phase that runs.
     running: BTreeSet<(String, String)>,
-    pause: Pause,
+    control: Control,
+    candidates: Candidates,
+    /// Plans that the step in hand has changed.
+    touched: BTreeSet<PlanKey>,
+    announcements: Vec<Announcement>,
 }
 
 /// A phase that has no row yet.
@@ -79,15 +80,19 @@ pub struct NewPhase<'q> {
 }
 
 impl Queue {
-    /// A queue as the tables have it; all phases of the plans that will be touched.
-    pub fn load(phases: impl IntoIterator<Item = Phase>, paused: bool) -> Self {
-        let mut queue = Self { pause: Pause { paused, changed_at: None }, ..Self::default() };
+    /// A queue as the tables have it; all phases of the plans that will be touched, and of those that may be announced
+    /// as many as [`Concerns::announcements_max`] says, the first ones first.
+    pub fn load(phases: impl IntoIterator<Item = Phase>, control: Control) -> Self {
+        let mut queue = Self { control, ..Self::default() };
         for phase in phases {
             let key = PlanKey::of(phase.parent_issue, phase.queue_position);
             let place = (phase.phase_number, phase.queue_position);
             queue.places.insert(phase.queue_id.clone(), (key, place));
             if phase.state.is_running() {
                 queue.running.insert((phase.adw_id.clone(), phase.queue_id.clone()));
+            }
+            if phase.state.is_candidate() {
+                queue.candidates.insert(rank(&phase, key));
             }
             queue.plans.entry(key).or_default().load(phase);
         }
@@ -96,6 +101,14 @@ impl Queue {
 
     /// Takes a step. A refused one changes nothing.
     pub fn apply(&mut self, step: Step, now: Moment) -> Result<Effect, Refusal> {
+        let effect = self.take(step, now)?;
+        if effect == Effect::Changed {
+            self.settle(now);
+        }
+        Ok(effect)
+    }
+
+    fn take(&mut self, step: Step, now: Moment) -> Result<Effect, Refusal> {
         match step {
             Step::Enqueue(phase) => self.enqueue(vec![phase], false, now),
             Step::EnqueuePlan(phases) => self.enqueue(phases, true, now),
@@ -116,7 +129,15 @@ impl Queue {
             Step::RequestExecution { queue_id } => {
                 self.with_phase(&queue_id, |plan, place| plan.request_execution(place, now))
             }
+            Step::Expire { queue_id, announcement } => {
+                let paused = self.control.paused;
+                if !self.places.contains_key(&queue_id) {
+                    return Ok(Effect::Unchanged(Unchanged::Heard));
+                }
+                self.with_phase(&queue_id, |plan, place| Ok(plan.expire(place, announcement, paused, now)))
+            }
             Step::SetPaused(paused) => Ok(self.set_paused(paused, now)),
+            Step::SetMaxConcurrent(max_concurrent) => Ok(self.set_max_concurrent(max_concurrent, now)),
         }
     }
 
@@ -144,9 +165,19 @@ impl Queue {
         self.plans.values().flat_map(Plan::removed)
     }
 
-    /// Whether phases are announced.
-    pub fn pause(&self) -> Pause {
-        self.pause
+    /// What applies to the queue as a whole.
+    pub fn control(&self) -> Control {
+        self.control
+    }
+
+    /// What is to be told, in order.
+    pub fn announcements(&self) -> &[Announcement] {
+        &self.announcements
+    }
+
+    /// What phases were to run that came and went since the queue was loaded, by queue id and position.
+    pub(crate) fn orphans(&self) -> impl Iterator<Item = (&(String, i64), &Map<String, Value>)> {
+        self.plans.values().flat_map(Plan::orphans)
     }
 
     fn enqueue(&mut self, phases: Vec<PhaseEnqueued>, is_plan: bool, now: Moment) -> Result<Effect, Refusal> {
@@ -169,6 +200,7 @@ impl Queue {
         let are_all = is_plan || matches!(key, PlanKey::Alone(_));
         let effect = self.plans.entry(key).or_default().enqueue(phases, are_all, now)?;
         self.places.extend(places);
+        self.touched.insert(key);
         Ok(effect)
     }
 
@@ -213,10 +245,18 @@ impl Queue {
     }
 
     fn set_paused(&mut self, paused: bool, now: Moment) -> Effect {
-        if self.pause.paused == paused {
+        if self.control.paused == paused {
             return Effect::Unchanged(Unchanged::Already(if paused { "paused" } else { "resumed" }));
         }
-        self.pause = Pause { paused, changed_at: Some(now.at) };
+        (self.control.paused, self.control.paused_at) = (paused, Some(now.at));
+        Effect::Changed
+    }
+
+    fn set_max_concurrent(&mut self, max_concurrent: i32, now: Moment) -> Effect {
+        if self.control.max_concurrent == max_concurrent {
+            return Effect::Unchanged(Unchanged::Already("configured so"));
+        }
+        (self.control.max_concurrent, self.control.configured_at) = (max_concurrent, Some(now.at));
         Effect::Changed
     }
 
@@ -236,6 +276,7 @@ impl Queue {
         let plan = self.plans.get_mut(&key).ok_or_else(unknown)?;
         let run_before = plan.phase(place).adw_id.clone();
         let effect = step(plan, place)?;
+        self.touched.insert(key);
         let run_after =
             plan.get(place).filter(|phase| phase.state.is_running()).map(|phase| phase.adw_id.clone());
         self.running.remove(&(run_before, queue_id.to_owned()));

@@ -1,36 +1,42 @@
 //! Phases as rows: a fixed number of statements per batch, whatever its size.
 
+use std::collections::BTreeMap;
+
 use hookstream_event::BodyDigest;
 use hookstream_store::types::Json;
 use hookstream_store::{Row, StoreError, Transaction};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
+use crate::announcement::Times;
 use crate::queue::NewPhase;
-use crate::{Concerns, Outcome, Phase, Queue, State};
+use crate::{Concerns, Control, Outcome, Phase, Queue, State};
 
 /// Loads all that steps with these concerns may touch or look at.
 pub(crate) async fn load(tx: &Transaction<'_>, concerns: &Concerns) -> Result<Queue, StoreError> {
-    let mut phases = Vec::new();
-    if concerns.needs_phases() {
-        let issues: Vec<i64> = concerns.issues.iter().copied().collect();
-        let queue_ids: Vec<&str> = concerns.queue_ids.iter().map(String::as_str).collect();
-        let runs: Vec<&str> = concerns.runs.iter().map(String::as_str).collect();
-        let statement = include_str!("rows/load_phases.sql");
-        for row in tx.query(statement, &[&issues, &queue_ids, &runs]).await? {
-            phases.push(read(&row)?);
-        }
-    }
-    let mut paused = false;
-    if concerns.pause {
-        let row = tx.query_opt(include_str!("rows/load_pause.sql"), &[]).await?;
-        paused = row.map(|row| row.try_get("paused")).transpose()?.unwrap_or(false);
-    }
-    Ok(Queue::load(phases, paused))
+    let row = tx.query_one(include_str!("rows/load_control.sql"), &[]).await?;
+    let fallback = Control::default();
+    let control = Control {
+        active: row.try_get("active")?,
+        paused: row.try_get::<_, Option<bool>>("paused")?.unwrap_or(fallback.paused),
+        max_concurrent: row.try_get::<_, Option<i32>>("max_concurrent")?.unwrap_or(fallback.max_concurrent),
+        ..fallback
+    };
+    let issues: Vec<i64> = concerns.issues.iter().copied().collect();
+    let queue_ids: Vec<&str> = concerns.queue_ids.iter().map(String::as_str).collect();
+    let runs: Vec<&str> = concerns.runs.iter().map(String::as_str).collect();
+    let mut rows = tx.query(include_str!("rows/load_phases.sql"), &[&issues, &queue_ids, &runs]).await?;
+    let candidates_max = concerns.announcements_max(&control);
+    rows.extend(tx.query(include_str!("rows/load_candidates.sql"), &[&candidates_max]).await?);
+    let phases: Vec<Phase> = rows.iter().map(read).collect::<Result<_, _>>()?;
+    Ok(Queue::load(phases, control))
 }
 
 /// Writes what has changed since the queue was loaded.
 pub(crate) async fn write(tx: &Transaction<'_>, queue: &Queue) -> Result<(), StoreError> {
+    if !queue.announcements().is_empty() {
+        insert_outbox(tx, queue).await?;
+    }
     // In this order: a queue id, or the place of an unfinished phase, may be free only after the one before.
     let removed: Vec<&str> = queue.removed().collect();
     if !removed.is_empty() {
@@ -44,16 +50,45 @@ pub(crate) async fn write(tx: &Transaction<'_>, queue: &Queue) -> Result<(), Sto
     if !added.is_empty() {
         insert(tx, &added).await?;
     }
-    let pause = queue.pause();
-    if let Some(changed_at) = pause.changed_at {
-        let value = if pause.paused { "true" } else { "false" };
-        tx.execute(include_str!("rows/set_paused.sql"), &[&value, &changed_at]).await?;
+    write_control(tx, &queue.control()).await
+}
+
+async fn write_control(tx: &Transaction<'_>, control: &Control) -> Result<(), StoreError> {
+    tx.execute(include_str!("rows/set_state.sql"), &[&control.active]).await?;
+    let paused = control.paused_at.map(|at| ("queue_paused", control.paused.to_string(), at));
+    let most = control.configured_at.map(|at| ("max_concurrent", control.max_concurrent.to_string(), at));
+    let changes: Vec<_> = paused.into_iter().chain(most).collect();
+    if changes.is_empty() {
+        return Ok(());
     }
+    let keys: Vec<&str> = changes.iter().map(|(key, ..)| *key).collect();
+    let values: Vec<&str> = changes.iter().map(|(_, value, _)| value.as_str()).collect();
+    let times: Vec<OffsetDateTime> = changes.iter().map(|(.., at)| *at).collect();
+    tx.execute(include_str!("rows/set_config.sql"), &[&keys, &values, &times]).await?;
+    Ok(())
+}
+
+async fn insert_outbox(tx: &Transaction<'_>, queue: &Queue) -> Result<(), StoreError> {
+    let told = queue.announcements();
+    let orphans: BTreeMap<(&str, i64), &Map<String, Value>> =
+        queue.orphans().map(|((queue_id, position), data)| ((queue_id.as_str(), *position), data)).collect();
+    let causes: Vec<i64> = told.iter().map(|told| told.cause).collect();
+    let ordinals: Vec<i32> = told.iter().map(|told| told.ordinal).collect();
+    let queue_ids: Vec<&str> = told.iter().map(|told| told.queue_id.as_str()).collect();
+    let positions: Vec<i64> = told.iter().map(|told| told.queue_position).collect();
+    let subjects: Vec<&str> = told.iter().map(|told| told.subject.as_str()).collect();
+    let phases: Vec<&str> = told.iter().map(|told| told.phase.as_str()).collect();
+    let data: Vec<Option<Json<&Map<String, Value>>>> = told
+        .iter()
+        .map(|told| orphans.get(&(told.queue_id.as_str(), told.queue_position)).copied().map(Json))
+        .collect();
+    let statement = include_str!("rows/insert_outbox.sql");
+    tx.execute(statement, &[&causes, &ordinals, &queue_ids, &positions, &subjects, &phases, &data]).await?;
     Ok(())
 }
 
 async fn update(tx: &Transaction<'_>, phases: &Mutable<'_>) -> Result<(), StoreError> {
-    let Mutable { queue_id, status, held, adw_id, error_message, updated_at, times } = phases;
+    let Mutable { queue_id, status, held, adw_id, error_message, updated_at, times, announcements } = phases;
     let statement = include_str!("rows/update_phases.sql");
     tx.execute(
         statement,
@@ -67,6 +102,8 @@ async fn update(tx: &Transaction<'_>, phases: &Mutable<'_>) -> Result<(), StoreE
             &times.ready,
             &times.started,
             &times.finished,
+            announcements,
+            &times.announced,
         ],
     )
     .await?;
@@ -74,7 +111,7 @@ async fn update(tx: &Transaction<'_>, phases: &Mutable<'_>) -> Result<(), StoreE
 }
 
 async fn insert(tx: &Transaction<'_>, added: &[NewPhase<'_>]) -> Result<(), StoreError> {
-    let Mutable { queue_id, status, held, adw_id, error_message, updated_at, times } =
+    let Mutable { queue_id, status, held, adw_id, error_message, updated_at, times, announcements } =
         Mutable::of(added.iter().map(|added| added.phase));
     let fixed = Fixed::of(added);
     let statement = include_str!("rows/insert_phases.sql");
@@ -99,6 +136,8 @@ async fn insert(tx: &Transaction<'_>, added: &[NewPhase<'_>]) -> Result<(), Stor
             &fixed.queue_position,
             &fixed.content_sha256,
             &fixed.created_at,
+            &announcements,
+            &times.announced,
         ],
     )
     .await?;
@@ -114,7 +153,8 @@ struct Mutable<'q> {
     adw_id: Vec<&'q str>,
     error_message: Vec<Option<&'q str>>,
     updated_at: Vec<OffsetDateTime>,
-    times: Times<Vec<Option<OffsetDateTime>>>,
+    times: Columns,
+    announcements: Vec<i32>,
 }
 
 /// What never changes of phases, likewise.
@@ -131,18 +171,20 @@ struct Fixed<'q> {
     created_at: Vec<OffsetDateTime>,
 }
 
+/// The times of phases, likewise.
 #[derive(Default)]
-struct Times<T> {
-    ready: T,
-    started: T,
-    finished: T,
+struct Columns {
+    ready: Vec<Option<OffsetDateTime>>,
+    announced: Vec<Option<OffsetDateTime>>,
+    started: Vec<Option<OffsetDateTime>>,
+    finished: Vec<Option<OffsetDateTime>>,
 }
 
 impl<'q> Mutable<'q> {
     fn of(phases: impl Iterator<Item = &'q Phase>) -> Self {
         let mut columns = Self::default();
         for phase in phases {
-            let times = times(&phase.state);
+            let times: Times = phase.state.times();
             columns.queue_id.push(&phase.queue_id);
             columns.status.push(phase.state.as_str());
             columns.held.push(matches!(phase.state, State::Ready { held: true, .. }));
@@ -150,6 +192,8 @@ impl<'q> Mutable<'q> {
             columns.error_message.push(phase.error_message());
             columns.updated_at.push(phase.updated_at);
             columns.times.ready.push(times.ready);
+            columns.times.announced.push(times.announced);
+            columns.announcements.push(phase.announcements);
             columns.times.started.push(times.started);
             columns.times.finished.push(times.finished);
         }
@@ -181,19 +225,6 @@ fn array_literal(numbers: &[i32]) -> String {
     format!("{{{}}}", numbers.join(","))
 }
 
-fn times(state: &State) -> Times<Option<OffsetDateTime>> {
-    match *state {
-        State::Queued | State::Blocked { .. } => Times::default(),
-        State::Ready { since, .. } => Times { ready: Some(since), ..Times::default() },
-        State::Running { ready_at, started_at } => {
-            Times { ready: Some(ready_at), started: Some(started_at), finished: None }
-        }
-        State::Finished { ready_at, started_at, finished_at, .. } => {
-            Times { ready: Some(ready_at), started: started_at, finished: Some(finished_at) }
-        }
-    }
-}
-
 fn read(row: &Row) -> Result<Phase, StoreError> {
     let content: &[u8] = row.try_get("content_sha256")?;
     let content = content.try_into().map_err(|_| StoreError::OutOfRange { column: "content_sha256" })?;
@@ -207,6 +238,7 @@ fn read(row: &Row) -> Result<Phase, StoreError> {
         queue_position: row.try_get("queue_position")?,
         adw_id: row.try_get("adw_id")?,
         state: read_state(row)?,
+        announcements: row.try_get("announcements")?,
         content: BodyDigest(content),
         created_at: row.try_get("created_at")?,
         updated_at: row.try_get("updated_at")?,
@@ -226,7 +258,11 @@ fn read_state(row: &Row) -> Result<State, StoreError> {
     match row.try_get("status")? {
         "queued" => Ok(State::Queued),
         "blocked" => Ok(State::Blocked { why: row.try_get("error_message")? }),
-        "ready" => Ok(State::Ready { since: row.try_get("ready_at")?, held: row.try_get("held")? }),
+        "ready" => Ok(State::Ready {
+            since: row.try_get("ready_at")?,
+            held: row.try_get("held")?,
+            announced_at: row.try_get("announced_at")?,
+        }),
         "running" => {
             Ok(State::Running { ready_at: row.try_get("ready_at")?, started_at: row.try_get("started_at")? })
         }

@@ -22,8 +22,8 @@ pub use describe::ORIGIN;
 use fields::Fields;
 pub use read::limit;
 pub use types::{
-    PhaseCommand, PhaseData, PhaseEnqueued, PhaseStarted, PlanEnqueued, QueueCommand, TaskLogged, TaskStatus,
-    WorkflowCompleted, WorkflowStatus,
+    LeaseExpired, PhaseCommand, PhaseData, PhaseEnqueued, PhaseStarted, PlanEnqueued, QueueCommand,
+    QueueConfigured, TaskLogged, TaskStatus, WorkflowCompleted, WorkflowStatus,
 };
 
 /// The type that a body without one has on `/workflow-complete`.
@@ -46,17 +46,21 @@ pub enum InternalEvent {
     PhaseDequeued(PhaseCommand),
     /// `phase.execution_requested`: announce a ready phase that waits for it.
     PhaseExecutionRequested(PhaseCommand),
+    /// `phase.lease_expired`: nobody began an announced phase in time. The phase queue appends it itself.
+    PhaseLeaseExpired(LeaseExpired),
     /// `queue.paused`: announce nothing until resumed.
     QueuePaused(QueueCommand),
     /// `queue.resumed`.
     QueueResumed(QueueCommand),
+    /// `queue.configured`: what applies to the queue as a whole.
+    QueueConfigured(QueueConfigured),
     /// `task.logged`: a line of the task log.
     TaskLogged(TaskLogged),
 }
 
 impl InternalEvent {
     /// All types, as the `type` field has them.
-    pub const TYPES: [&'static str; 10] = [
+    pub const TYPES: [&'static str; 12] = [
         "phase.enqueued",
         "plan.enqueued",
         "phase.started",
@@ -64,8 +68,10 @@ impl InternalEvent {
         "phase.retried",
         "phase.dequeued",
         "phase.execution_requested",
+        "phase.lease_expired",
         "queue.paused",
         "queue.resumed",
+        "queue.configured",
         "task.logged",
     ];
 
@@ -79,8 +85,10 @@ impl InternalEvent {
             Self::PhaseRetried(_) => "phase.retried",
             Self::PhaseDequeued(_) => "phase.dequeued",
             Self::PhaseExecutionRequested(_) => "phase.execution_requested",
+            Self::PhaseLeaseExpired(_) => "phase.lease_expired",
             Self::QueuePaused(_) => "queue.paused",
             Self::QueueResumed(_) => "queue.resumed",
+            Self::QueueConfigured(_) => "queue.configured",
             Self::TaskLogged(_) => "task.logged",
         }
     }

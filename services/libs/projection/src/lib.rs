@@ -32,6 +32,6 @@ pub use context::Context;
 pub use error::RunError;
 pub use identity::StreamChanged;
 pub use process::{context, main};
-pub use projection::{Applied, ApplyError, Beside, Claim, ClaimedEvent, Projection, Refused};
+pub use projection::{Alongside, Applied, ApplyError, Beside, Claim, ClaimedEvent, Projection, Refused};
 pub use runner::run;
 pub use settings::RunnerSettings;

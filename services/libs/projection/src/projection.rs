@@ -1,9 +1,12 @@
 use std::future::Future;
+use std::pin::Pin;
 
 use hookstream_bus::Bus;
 use hookstream_event::RecordedEvent;
 use hookstream_runtime::Metrics;
 use hookstream_store::{Connection, MigrationSet, PgError, StoreError, Transaction};
+
+use crate::Context;
 
 /// Tables derived from events. [`run`](crate::run) owns everything else: leadership, order, claims, dead letters, the
 /// checkpoint, outages.
@@ -20,6 +23,18 @@ pub trait Projection: Send + Sync + 'static {
     /// Whether [`apply`](Self::apply) is also given what has no effects: [`Claim::Redelivered`],
     /// [`Claim::Conflict`] and [`Claim::RejectedReplay`].
     const SEES_REPEATS: bool = false;
+
+    /// What the leader does at the same time as applying batches, such as passing on what they leave in an outbox. It
+    /// starts when this process takes the lead and is dropped when it gives it up; it must not end by itself.
+    ///
+    /// It may be dropped at any point, and another process may believe for a while that it leads, too: what it does has
+    /// to stand both. None if there is nothing to do.
+    fn alongside(&self, _context: &Context, _bus: &Bus) -> Option<Alongside> {
+        None
+    }
+
+    /// A batch that was applied is committed.
+    fn committed(&self) {}
 
     /// Applies a batch, in stream order, writing through `tx` only; the runner adds the checkpoint and commits.
     ///
@@ -54,6 +69,9 @@ pub struct Beside<'l> {
     /// Where the projection may register metrics of its own, once.
     pub metrics: &'l Metrics,
 }
+
+/// See [`Projection::alongside`].
+pub type Alongside = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// An event of a batch, and whether this projection has seen its like.
 #[derive(Debug, Clone)]

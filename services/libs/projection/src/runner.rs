@@ -3,6 +3,7 @@ use std::time::Duration;
 use hookstream_bus::{Bus, BusError};
 use hookstream_store::{Connection, Kind, StoreError, leadership, migrate};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::backoff::{Backoff, around};
 use crate::context::Checks;
@@ -121,7 +122,12 @@ impl<P: Projection> Runner<P> {
         tracing::info!(projection = P::NAME, "leading {}", P::NAME);
         self.metrics.leading(true);
         let mut leader = Leader::new(self, connection);
-        let stop = leader.lead(backoff).await;
+        let stop = {
+            // A task of its own, so that it does not wait while a batch is computed.
+            let alongside = self.projection.alongside(&self.context, &self.bus);
+            let _running = alongside.map(|task| AbortOnDropHandle::new(tokio::spawn(task)));
+            leader.lead(backoff).await
+        };
         let connection = leader.into_connection();
         if matches!(stop, Stop::Shutdown) {
             // Fails only if the session is gone, and the lock with it.

@@ -12,13 +12,13 @@ impl Plan {
         for place in places {
             let state = self.derive(&self.phase(place).depends_on, at, hold);
             if state != self.phase(place).state {
-                self.entry(place).enter(state, at);
+                self.enter(place, state, at);
             }
         }
     }
 
     fn derive(&self, depends_on: &[i32], at: OffsetDateTime, hold: bool) -> State {
-        let mut state = State::Ready { since: at, held: hold };
+        let mut state = State::Ready { since: at, held: hold, announced_at: None };
         for &number in depends_on {
             let Some(dependency) = self.current(number) else {
                 state = State::Queued;

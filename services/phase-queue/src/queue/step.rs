@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
 
+use super::Control;
+
 use hookstream_event::InternalEvent;
 use hookstream_event::internal::{PhaseEnqueued, WorkflowCompleted};
 
@@ -31,13 +33,22 @@ pub enum Step {
         /// The phase.
         queue_id: String,
     },
-    /// A held phase is to be announced.
+    /// A ready phase is to be announced now, past the pause and the number of slots.
     RequestExecution {
         /// The phase.
         queue_id: String,
     },
+    /// Nobody has begun an announced phase in time.
+    Expire {
+        /// The phase.
+        queue_id: String,
+        /// Which of its announcements.
+        announcement: i32,
+    },
     /// Stop or resume announcing.
     SetPaused(bool),
+    /// So many phases may be announced or running at once.
+    SetMaxConcurrent(i32),
 }
 
 /// What a queue must have loaded to take some steps.
@@ -49,8 +60,14 @@ pub struct Concerns {
     pub queue_ids: BTreeSet<String>,
     /// Runs whose phases' plans may change.
     pub runs: BTreeSet<String>,
-    /// Whether the pause may change.
-    pub pause: bool,
+    /// Whether any step is to be taken.
+    pub any: bool,
+    /// Slots that the steps may set free, and candidates that they may take away.
+    turnover: i64,
+    /// Whether announcing may resume.
+    resumes: bool,
+    /// The most slots that the steps ask for.
+    max_concurrent: i32,
 }
 
 impl Step {
@@ -68,8 +85,12 @@ impl Step {
             InternalEvent::PhaseExecutionRequested(command) => {
                 Self::RequestExecution { queue_id: command.queue_id }
             }
+            InternalEvent::PhaseLeaseExpired(expired) => {
+                Self::Expire { queue_id: expired.queue_id, announcement: expired.announcement }
+            }
             InternalEvent::QueuePaused(_) => Self::SetPaused(true),
             InternalEvent::QueueResumed(_) => Self::SetPaused(false),
+            InternalEvent::QueueConfigured(config) => Self::SetMaxConcurrent(config.max_concurrent),
             InternalEvent::TaskLogged(_) => return None,
         })
     }
@@ -78,18 +99,33 @@ impl Step {
 impl Concerns {
     /// Adds what one more step needs.
     pub fn include(&mut self, step: &Step) {
+        self.any = true;
+        // A phase that starts, ends or goes may have been the next one to be announced, and may leave its slot to the
+        // one after.
+        self.turnover += 2;
         match step {
             Step::Enqueue(phase) | Step::Command(phase) => self.include_enqueued(phase),
             Step::EnqueuePlan(phases) => phases.iter().for_each(|phase| self.include_enqueued(phase)),
             Step::Start { queue_id, .. }
             | Step::Retry { queue_id }
             | Step::Dequeue { queue_id }
-            | Step::RequestExecution { queue_id } => {
+            | Step::RequestExecution { queue_id }
+            | Step::Expire { queue_id, .. } => {
                 self.queue_ids.insert(queue_id.clone());
             }
             Step::Report(report) => self.include_reported(report),
-            Step::SetPaused(_) => self.pause = true,
+            Step::SetPaused(paused) => self.resumes |= !paused,
+            Step::SetMaxConcurrent(most) => self.max_concurrent = self.max_concurrent.max(*most),
         }
+    }
+
+    /// How many candidates have to be loaded, the first ones first, so that the steps never have to look for another.
+    pub fn announcements_max(&self, control: &Control) -> i64 {
+        if control.paused && !self.resumes {
+            return 0;
+        }
+        let slots = control.max_concurrent.max(self.max_concurrent) - control.active;
+        i64::from(slots.max(0)) + self.turnover
     }
 
     /// Whether phases have to be loaded at all.

@@ -18,9 +18,9 @@ plans AS (
 )
 SELECT
     phases.queue_id, phases.parent_issue, phases.phase_number, phases.issue_number, phases.status, phases.held,
-    phases.depends_on_phases, phases.priority, phases.queue_position, phases.adw_id, phases.error_message,
-    phases.content_sha256, phases.created_at, phases.updated_at, phases.ready_at, phases.started_at,
-    phases.finished_at
+    phases.announcements, phases.depends_on_phases, phases.priority, phases.queue_position, phases.adw_id, phases.error_message,
+    phases.content_sha256, phases.created_at, phases.updated_at, phases.ready_at, phases.announced_at,
+    phases.started_at, phases.finished_at
 FROM plans
 JOIN phase_queue AS phases
     ON phases.parent_issue = plans.parent_issue AND phases.queue_position BETWEEN plans.first AND plans.last

@@ -2,14 +2,19 @@
 UPDATE phase_queue
 SET status = phases.status,
     held = phases.held,
+    announcements = phases.announcements,
     adw_id = phases.adw_id,
     error_message = phases.error_message,
     updated_at = phases.updated_at,
     ready_at = phases.ready_at,
+    announced_at = phases.announced_at,
     started_at = phases.started_at,
     finished_at = phases.finished_at
 FROM unnest(
     $1::text[], $2::text[], $3::boolean[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
-    $8::timestamptz[], $9::timestamptz[]
-) AS phases (queue_id, status, held, adw_id, error_message, updated_at, ready_at, started_at, finished_at)
+    $8::timestamptz[], $9::timestamptz[], $10::integer[], $11::timestamptz[]
+) AS phases (
+    queue_id, status, held, adw_id, error_message, updated_at, ready_at, started_at, finished_at, announcements,
+    announced_at
+)
 WHERE phase_queue.queue_id = phases.queue_id

@@ -1,5 +1,6 @@
 //! The phase queue on a real Postgres and, behind the runner, a real nats-server.
 
+mod announcements;
 mod github;
 mod plans;
 mod queries;

@@ -39,7 +39,7 @@ async fn each_question_is_answered_from_an_index() {
             (
                 "the next phase",
                 "phase_queue_next",
-                "SELECT queue_id FROM phase_queue WHERE status = 'ready' AND NOT held
+                "SELECT queue_id FROM phase_queue WHERE status = 'ready' AND NOT held AND announced_at IS NULL
                  ORDER BY priority, queue_position, phase_number LIMIT 1",
             ),
             (

@@ -1,73 +1,13 @@
 //! From the stream to the tables, and once more into empty ones.
 
-use std::time::Duration;
-
-use hookstream_bus::Publisher;
-use hookstream_phase_queue::PhaseQueue;
-use hookstream_projection::{Context, Projection as _, RunError, RunnerSettings, run};
-use hookstream_runtime::{Health, Metrics, ProcessInfo};
 use hookstream_store::Client;
-use hookstream_test_support::{SampleEvent, TestDatabase, TestNats, eventually, run_test};
+use hookstream_test_support::{SampleEvent, TestNats, run_test};
 use serde_json::json;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::support::{
-    Queue, chain, command, commented, completed, diamond, dump, enqueued, failed, internal, pause,
-    projection, started, states,
+    Queue, Running, chain, command, commented, completed, diamond, dump, enqueued, failed, internal, pause,
+    publish, publisher, started, states, wait_for_checkpoint,
 };
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The projection at work.
-struct Running {
-    shutdown: CancellationToken,
-    task: JoinHandle<Result<(), RunError>>,
-}
-
-impl Running {
-    fn start(nats: &TestNats, database: &TestDatabase) -> Self {
-        let process = ProcessInfo { name: "test", about: "", version: "0" };
-        let context = Context {
-            nats: nats.settings(PhaseQueue::NAME),
-            postgres: database.settings(),
-            runner: RunnerSettings::default(),
-            health: Health::new(),
-            metrics: Metrics::new(&process),
-        };
-        let shutdown = CancellationToken::new();
-        let task = tokio::spawn(run(projection(), context, shutdown.clone()));
-        Self { shutdown, task }
-    }
-
-    async fn stop(self) -> anyhow::Result<()> {
-        self.shutdown.cancel();
-        Ok(self.task.await??)
-    }
-}
-
-async fn publisher(nats: &TestNats) -> Publisher {
-    nats.connect("gateway").await.publisher(Duration::from_secs(10))
-}
-
-/// Appends events; returns the last one's stream sequence.
-async fn publish(publisher: &Publisher, events: impl IntoIterator<Item = SampleEvent>) -> i64 {
-    let mut last = 0;
-    for event in events {
-        last = event.publish(publisher).await.sequence;
-    }
-    i64::try_from(last).expect("a sequence")
-}
-
-async fn wait_for_checkpoint(client: &Client, sequence: i64) {
-    let sql = "SELECT sequence FROM projection_checkpoints WHERE projection = 'phase_queue'";
-    eventually("the checkpoint", PATIENCE, async || {
-        let row = client.query_opt(sql, &[]).await.map_err(|error| error.to_string())?;
-        let found = row.map_or(0, |row| row.get(0));
-        if found >= sequence { Ok(()) } else { Err(format!("at {found} of {sequence}")) }
-    })
-    .await;
-}
 
 async fn dead_letters(client: &Client) -> anyhow::Result<Vec<(i64, String)>> {
     let sql = "SELECT stream_sequence, reason FROM dead_letters WHERE projection = 'phase_queue' ORDER BY 1";

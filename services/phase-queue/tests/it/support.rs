@@ -1,11 +1,17 @@
 use std::time::Duration;
 
+use hookstream_bus::Publisher;
 use hookstream_event::RecordedEvent;
 use hookstream_phase_queue::{MIGRATIONS, PhaseQueue};
-use hookstream_projection::{Claim, ClaimedEvent, Projection as _};
+use hookstream_projection::{Claim, ClaimedEvent, Context, Projection as _, RunError, RunnerSettings, run};
+use hookstream_runtime::{Health, Metrics, ProcessInfo};
 use hookstream_store::{Client, Connection};
-use hookstream_test_support::{SampleEvent, TestDatabase};
+use hookstream_test_support::{SampleEvent, TestDatabase, TestNats, eventually};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What our own workflows write on GitHub holds this.
 pub(crate) const MARKER: &str = "[our-bot]";
@@ -13,6 +19,78 @@ pub(crate) const MARKER: &str = "[our-bot]";
 /// The projection under test.
 pub(crate) fn projection() -> PhaseQueue {
     PhaseQueue::new(Some(MARKER.to_owned()))
+}
+
+/// The projection at work.
+pub(crate) struct Running {
+    shutdown: CancellationToken,
+    task: JoinHandle<Result<(), RunError>>,
+}
+
+impl Running {
+    pub(crate) fn start(nats: &TestNats, database: &TestDatabase) -> Self {
+        Self::start_as(projection(), nats, database)
+    }
+
+    pub(crate) fn start_as(projection: PhaseQueue, nats: &TestNats, database: &TestDatabase) -> Self {
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(run(projection, context(nats, database), shutdown.clone()));
+        Self { shutdown, task }
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill(self) {
+        self.task.abort();
+    }
+
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        Ok(self.task.await??)
+    }
+}
+
+pub(crate) async fn publisher(nats: &TestNats) -> Publisher {
+    nats.connect("gateway").await.publisher(Duration::from_secs(10))
+}
+
+/// Appends events; returns the last one's stream sequence.
+pub(crate) async fn publish(publisher: &Publisher, events: impl IntoIterator<Item = SampleEvent>) -> i64 {
+    let mut last = 0;
+    for event in events {
+        last = event.publish(publisher).await.sequence;
+    }
+    i64::try_from(last).expect("a sequence")
+}
+
+pub(crate) async fn wait_for_checkpoint(client: &Client, sequence: i64) {
+    let sql = "SELECT sequence FROM projection_checkpoints WHERE projection = 'phase_queue'";
+    eventually("the checkpoint", PATIENCE, async || {
+        let row = client.query_opt(sql, &[]).await.map_err(|error| error.to_string())?;
+        let found = row.map_or(0, |row| row.get(0));
+        if found >= sequence { Ok(()) } else { Err(format!("at {found} of {sequence}")) }
+    })
+    .await;
+}
+
+fn context(nats: &TestNats, database: &TestDatabase) -> Context {
+    let process = ProcessInfo { name: "test", about: "", version: "0" };
+    Context {
+        nats: nats.settings(PhaseQueue::NAME),
+        postgres: database.settings(),
+        runner: RunnerSettings::default(),
+        health: Health::new(),
+        metrics: Metrics::new(&process),
+    }
+}
+
+/// What a leader does at the same time as applying batches, without the leader.
+pub(crate) async fn alongside(
+    projection: &PhaseQueue,
+    nats: &TestNats,
+    database: &TestDatabase,
+) -> JoinHandle<()> {
+    let bus = nats.connect(PhaseQueue::NAME).await;
+    tokio::spawn(projection.alongside(&context(nats, database), &bus).expect("it has something to do"))
 }
 
 /// The queue on a database of its own.
@@ -84,10 +162,10 @@ pub(crate) async fn states(client: &Client, parent_issue: i64) -> anyhow::Result
     Ok(client.query_one(sql, &[&parent_issue]).await?.try_get(0)?)
 }
 
-/// Every row of every table of the queue, byte for byte as Postgres prints it.
+/// Every row of every table of the queue but the outbox, byte for byte as Postgres prints it.
 pub(crate) async fn dump(client: &Client) -> anyhow::Result<Vec<String>> {
-    let sql =
-        "SELECT r::text FROM phase_queue AS r UNION ALL SELECT r::text FROM queue_config AS r ORDER BY 1";
+    let sql = "SELECT r::text FROM phase_queue AS r UNION ALL SELECT r::text FROM queue_config AS r
+         UNION ALL SELECT r::text FROM queue_state AS r ORDER BY 1";
     client.query(sql, &[]).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 

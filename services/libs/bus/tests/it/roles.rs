@@ -21,6 +21,7 @@ fn publishable() -> Vec<String> {
     let mut subjects: Vec<String> = [
         "ingest.github.issues.opened",
         "ingest.internal.workflow.completed",
+        "ingest.internal.phase.lease_expired",
         "webhooks.github",
         "webhooks.github.issues.opened",
         "rejections.github.bad_signature",
@@ -55,6 +56,7 @@ fn publishable() -> Vec<String> {
         "$JS.API.DIRECT.GET.WEBHOOKS",
         "$JS.API.DIRECT.GET.WEBHOOKS.webhooks.github.issues.opened",
         "$JS.API.DIRECT.GET.REJECTIONS",
+        "$JS.API.DIRECT.GET.PHASES",
         "$JS.API.CONSUMER.NAMES.WEBHOOKS",
     ]
     .map(str::to_owned)
@@ -130,11 +132,20 @@ fn may_publish(role: &str, subject: &str) -> bool {
             subject.starts_with("ingest.")
                 || exactly(&["rejections.github.bad_signature", "$JS.API.STREAM.INFO.WEBHOOKS"])
         }
-        "phase_queue" => own_consumer() || subject == "phases.1.1.ready",
+        "phase_queue" => {
+            own_consumer()
+                || exactly(&[
+                    "phases.1.1.ready",
+                    "ingest.internal.phase.lease_expired",
+                    "$JS.API.STREAM.INFO.PHASES",
+                    "$JS.API.DIRECT.GET.PHASES",
+                ])
+        }
         "task_log" => own_consumer(),
         "audit" => own_consumer() || beside(),
         "backend" => {
-            exactly(&["ingest.internal.workflow.completed", "$JS.API.DIRECT.GET.WEBHOOKS"])
+            subject.starts_with("ingest.internal.")
+                || exactly(&["$JS.API.DIRECT.GET.WEBHOOKS"])
                 || subject.starts_with("$JS.API.STREAM.INFO.")
                 || subject.starts_with("$JS.API.CONSUMER.INFO.WEBHOOKS.")
         }

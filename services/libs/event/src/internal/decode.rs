@@ -5,8 +5,8 @@ use super::read::{
     amount, boolean, count, dependencies, id, integer, limit, name, object, one_of, phase_number, text, time,
 };
 use super::{
-    InternalEvent, PhaseCommand, PhaseData, PhaseEnqueued, PhaseStarted, PlanEnqueued, QueueCommand,
-    TaskLogged, TaskStatus, WorkflowCompleted, WorkflowStatus,
+    InternalEvent, LeaseExpired, PhaseCommand, PhaseData, PhaseEnqueued, PhaseStarted, PlanEnqueued,
+    QueueCommand, QueueConfigured, TaskLogged, TaskStatus, WorkflowCompleted, WorkflowStatus,
 };
 use crate::InvalidBody;
 
@@ -34,8 +34,16 @@ pub(super) fn event(fields: &Fields<'_>, default_type: Option<&str>) -> Result<I
         "phase.retried" => InternalEvent::PhaseRetried(phase_command(fields)?),
         "phase.dequeued" => InternalEvent::PhaseDequeued(phase_command(fields)?),
         "phase.execution_requested" => InternalEvent::PhaseExecutionRequested(phase_command(fields)?),
+        "phase.lease_expired" => InternalEvent::PhaseLeaseExpired(LeaseExpired {
+            queue_id: fields.required("queue_id", id)?,
+            announcement: fields.required("announcement", integer(1..=i64::from(i32::MAX)))?,
+        }),
         "queue.paused" => InternalEvent::QueuePaused(queue_command(fields)?),
         "queue.resumed" => InternalEvent::QueueResumed(queue_command(fields)?),
+        "queue.configured" => InternalEvent::QueueConfigured(QueueConfigured {
+            max_concurrent: fields.required("max_concurrent", integer(1..=limit::CONCURRENT))?,
+            reason: fields.optional("reason", text)?,
+        }),
         "task.logged" => InternalEvent::TaskLogged(task_logged(fields)?),
         _ => return Err(InvalidBody::TypeUnknown),
     })

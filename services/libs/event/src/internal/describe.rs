@@ -34,7 +34,8 @@ impl InternalEvent {
             Self::PhaseRetried(command)
             | Self::PhaseDequeued(command)
             | Self::PhaseExecutionRequested(command) => Some(command.queue_id.clone()),
-            Self::QueuePaused(_) | Self::QueueResumed(_) => None,
+            Self::PhaseLeaseExpired(expired) => Some(expired.queue_id.clone()),
+            Self::QueuePaused(_) | Self::QueueResumed(_) | Self::QueueConfigured(_) => None,
             Self::TaskLogged(task) => Some(task.adw_id.clone()),
         }
     }
@@ -63,7 +64,8 @@ impl InternalEvent {
             | Self::PhaseExecutionRequested(command) => {
                 attributes.set(attribute::QUEUE_ID, &command.queue_id);
             }
-            Self::QueuePaused(_) | Self::QueueResumed(_) => {}
+            Self::PhaseLeaseExpired(expired) => attributes.set(attribute::QUEUE_ID, &expired.queue_id),
+            Self::QueuePaused(_) | Self::QueueResumed(_) | Self::QueueConfigured(_) => {}
             Self::TaskLogged(task) => set_task(&mut attributes, task),
         }
         attributes

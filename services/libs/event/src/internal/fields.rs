@@ -5,8 +5,9 @@ use super::read::Rule;
 use crate::InvalidBody;
 
 /// All fields that internal events have at some level; others are passed over.
-const NAMES: [&str; 25] = [
+const NAMES: [&str; 27] = [
     "adw_id",
+    "announcement",
     "completed_at",
     "cost_usd",
     "depends_on_phases",
@@ -14,6 +15,7 @@ const NAMES: [&str; 25] = [
     "error_message",
     "issue_number",
     "log_message",
+    "max_concurrent",
     "metadata",
     "parent_issue",
     "phase_data",

@@ -27,6 +27,8 @@ pub mod limit {
     pub const INTEGER: i64 = (1 << 53) - 1;
     /// Largest `duration_seconds` and `cost_usd`.
     pub const AMOUNT: f64 = 1e9;
+    /// Most phases that may be announced or running at once.
+    pub const CONCURRENT: i64 = 10_000;
     /// Largest phase number, and so many phases at most in a plan.
     pub const PHASES: i32 = 20;
 }

@@ -100,6 +100,24 @@ pub struct PhaseCommand {
     pub reason: Option<String>,
 }
 
+/// Nobody has begun an announced phase in time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseExpired {
+    /// The phase.
+    pub queue_id: String,
+    /// Which announcement of it went unheard, from 1.
+    pub announcement: i32,
+}
+
+/// Somebody sets what applies to the whole queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueConfigured {
+    /// How many phases may be announced or running at once, 1 to 10,000.
+    pub max_concurrent: i32,
+    /// Why.
+    pub reason: Option<String>,
+}
+
 /// Somebody wants something of the whole queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueCommand {

@@ -36,6 +36,7 @@ impl<P: Projection> Leader<'_, P> {
                 Verdict::Halt => return Err(halt::<P>(failure).into()),
             }
         };
+        self.runner.projection.committed();
         self.note_committed(&committed, batch, begun.elapsed());
         round.checkpoint = committed.checkpoint;
         Ok(())

@@ -115,6 +115,8 @@ pub const SETTINGS: &[Setting] = &[
         "A GitHub issue or comment that holds this text was written by a workflow and starts none."),
     unset("HOOKSTREAM_TASK_LOG_RETENTION", Duration, PROJECTIONS,
         "How long rows of task_logs are kept at least; they go by whole months. Unset keeps them for ever."),
+    set("HOOKSTREAM_PHASE_LEASE", "15m", Duration, PROJECTIONS,
+        "How long an announced phase may wait for a worker to begin it before it is announced again."),
     set("HOOKSTREAM_BATCH_MESSAGES_MAX", "500", Count, PROJECTIONS,
         "Messages that a projection takes at once."),
     set("HOOKSTREAM_BATCH_BYTES_MAX", "33554432", Count, PROJECTIONS,

@@ -167,7 +167,7 @@ fn requesting_execution() {
         [
             "not_ready -> ready queued queued",
             "not_ready -> failed blocked blocked",
-            "already ready -> completed ready queued",
+            "already announced -> completed ready queued",
             "changed -> completed ready queued",
             "not_ready -> completed running queued",
             "not_ready -> completed completed ready",

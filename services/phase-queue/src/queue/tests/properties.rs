@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use proptest::sample::{Index, subsequence};
 
 use super::fixtures::{moment, named_phase, report};
-use crate::{Concerns, Effect, Moment, Outcome, Phase, PlanKey, Queue, State, Step};
+use crate::{Announcement, Concerns, Control, Effect, Moment, Outcome, Phase, PlanKey, Queue, State, Step};
 
-type History = Vec<(Step, Moment)>;
+pub(super) type History = Vec<(Step, Moment)>;
 
 /// One of two phases that a history may have under a number: the second one comes after the first has finished.
 fn queue_id(issue: i64, number: i32, again: bool) -> String {
@@ -53,8 +53,10 @@ fn step(issue: i64) -> impl Strategy<Value = Step> {
         }),
         2 => id.clone().prop_map(|(_, queue_id)| Step::Retry { queue_id }),
         1 => id.clone().prop_map(|(_, queue_id)| Step::Dequeue { queue_id }),
-        1 => id.prop_map(|(_, queue_id)| Step::RequestExecution { queue_id }),
+        1 => id.clone().prop_map(|(_, queue_id)| Step::RequestExecution { queue_id }),
+        2 => (id, 1..4_i32).prop_map(|((_, queue_id), announcement)| Step::Expire { queue_id, announcement }),
         1 => any::<bool>().prop_map(Step::SetPaused),
+        1 => (1..4_i32).prop_map(Step::SetMaxConcurrent),
     ]
 }
 
@@ -62,12 +64,12 @@ fn at_moments(steps: Vec<Step>) -> History {
     steps.into_iter().zip((1..).map(moment)).collect()
 }
 
-fn history() -> impl Strategy<Value = History> {
+pub(super) fn history() -> impl Strategy<Value = History> {
     let steps = prop_oneof![1 => step(0).boxed(), 6 => step(7).boxed(), 3 => step(8).boxed()];
     prop::collection::vec(steps, 0..60).prop_map(at_moments)
 }
 
-fn fold(history: &[(Step, Moment)]) -> Queue {
+pub(super) fn fold(history: &[(Step, Moment)]) -> Queue {
     let mut queue = Queue::default();
     for (step, moment) in history {
         // Refused steps are part of every history.
@@ -76,11 +78,27 @@ fn fold(history: &[(Step, Moment)]) -> Queue {
     queue
 }
 
-fn phases(queue: &Queue) -> Vec<Phase> {
+pub(super) fn phases(queue: &Queue) -> Vec<Phase> {
     queue.phases().cloned().collect()
 }
 
-fn key(phase: &Phase) -> PlanKey {
+fn told(queue: &Queue) -> Vec<Announcement> {
+    queue.announcements().to_vec()
+}
+
+/// The phases as they are but for their announcements.
+fn unannounced(queue: &Queue) -> Vec<Phase> {
+    let mut all = phases(queue);
+    for phase in &mut all {
+        if let State::Ready { announced_at, .. } = &mut phase.state {
+            *announced_at = None;
+        }
+        (phase.announcements, phase.updated_at) = (0, phase.created_at);
+    }
+    all
+}
+
+pub(super) fn key(phase: &Phase) -> PlanKey {
     PlanKey::of(phase.parent_issue, phase.queue_position)
 }
 
@@ -108,7 +126,8 @@ fn is_in_vain(all: &[Phase], phase: &Phase) -> bool {
 #[derive(Default)]
 struct Table {
     rows: BTreeMap<String, Phase>,
-    paused: bool,
+    control: Control,
+    told: Vec<Announcement>,
 }
 
 impl Table {
@@ -118,8 +137,9 @@ impl Table {
         for (step, _) in batch {
             concerns.include(step);
         }
-        let paused = concerns.pause && self.paused;
-        let mut queue = Queue::load(self.concerned(&concerns), paused);
+        let mut phases = self.concerned(&concerns);
+        phases.extend(self.candidates(concerns.announcements_max(&self.control)));
+        let mut queue = Queue::load(phases, self.control);
         for (step, moment) in batch {
             let _ = queue.apply(step.clone(), *moment);
         }
@@ -133,9 +153,17 @@ impl Table {
             let phase = added.phase.clone();
             assert!(self.rows.insert(phase.queue_id.clone(), phase).is_none(), "{added:?} had no row");
         }
-        if queue.pause().changed_at.is_some() {
-            self.paused = queue.pause().paused;
-        }
+        self.control = Control { paused_at: None, configured_at: None, ..queue.control() };
+        self.told.extend_from_slice(queue.announcements());
+    }
+
+    /// The first phases that wait to be announced.
+    fn candidates(&self, most: i64) -> Vec<Phase> {
+        let mut waiting: Vec<Phase> =
+            self.rows.values().filter(|phase| phase.state.is_candidate()).cloned().collect();
+        waiting.sort_by_key(|phase| (phase.priority, phase.queue_position, phase.phase_number));
+        waiting.truncate(usize::try_from(most).expect("not negative"));
+        waiting
     }
 
     fn concerned(&self, concerns: &Concerns) -> Vec<Phase> {
@@ -198,17 +226,17 @@ proptest! {
         let doubled: History = history.iter().flat_map(|event| [event.clone(), event.clone()]).collect();
         let (once, twice) = (fold(&history), fold(&doubled));
         prop_assert_eq!(phases(&once), phases(&twice));
-        prop_assert_eq!(once.pause(), twice.pause());
+        prop_assert_eq!(told(&once), told(&twice));
     }
 
     #[test]
     fn only_a_step_with_an_effect_changes_anything(history in history()) {
         let mut queue = Queue::default();
         for (step, moment) in history {
-            let (before, pause) = (phases(&queue), queue.pause());
+            let (before, control) = (phases(&queue), queue.control());
             if queue.apply(step, moment) != Ok(Effect::Changed) {
                 prop_assert_eq!(before, phases(&queue));
-                prop_assert_eq!(pause, queue.pause());
+                prop_assert_eq!(control, queue.control());
             }
         }
     }
@@ -218,16 +246,18 @@ proptest! {
         steps in prop::collection::vec(prop_oneof![step(7).boxed(), step(8).boxed()], 0..60),
         swaps in prop::collection::vec(any::<Index>(), 0..60),
     ) {
-        // Reports of a run alone may be about either plan, and the pause is about all.
+        // Reports of a run alone may be about either plan, and the pause is about all. All plans share the slots, so it
+        // is what the phases are doing that does not depend on the order, not when they are announced.
         let issue = |step: &Step| match step {
             Step::Enqueue(phase) | Step::Command(phase) => Some(phase.parent_issue),
             Step::EnqueuePlan(phases) => Some(phases[0].parent_issue),
             Step::Start { queue_id, .. }
             | Step::Retry { queue_id }
             | Step::Dequeue { queue_id }
+            | Step::Expire { queue_id, .. }
             | Step::RequestExecution { queue_id } => queue_id.split('-').next()?.parse().ok(),
             Step::Report(report) => report.phase_number.and(report.parent_issue),
-            Step::SetPaused(_) => None,
+            Step::SetPaused(_) | Step::SetMaxConcurrent(_) => None,
         };
         let steps: Vec<Step> = steps.into_iter().filter(|step| issue(step).is_some()).collect();
         let history = at_moments(steps);
@@ -237,7 +267,7 @@ proptest! {
                 swapped.swap(at, at + 1);
             }
         }
-        prop_assert_eq!(phases(&fold(&history)), phases(&fold(&swapped)));
+        prop_assert_eq!(unannounced(&fold(&history)), unannounced(&fold(&swapped)));
     }
 
     #[test]
@@ -275,6 +305,7 @@ proptest! {
         let mut rows: Vec<Phase> = table.rows.into_values().collect();
         rows.sort_by_key(|phase| (key(phase), phase.phase_number, phase.queue_position));
         prop_assert_eq!(rows, phases(&whole));
-        prop_assert_eq!(table.paused, whole.pause().paused);
+        prop_assert_eq!(table.control, Control { paused_at: None, configured_at: None, ..whole.control() });
+        prop_assert_eq!(table.told, whole.announcements());
     }
 }

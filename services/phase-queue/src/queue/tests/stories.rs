@@ -232,12 +232,12 @@ fn a_dequeued_phase_can_be_enqueued_again() {
 #[test]
 fn pausing_stops_no_bookkeeping() {
     let story = given([chain(7, 2), Step::SetPaused(true), completed(7, 1)]).then(7, "completed ready");
-    assert!(story.queue.pause().paused);
+    assert!(story.queue.control().paused);
     let story =
         story.when(Step::SetPaused(true)).then_unchanged(Unchanged::Already("paused"), 7, "completed ready");
-    assert_eq!(story.queue.pause().changed_at, Some(super::fixtures::moment(2).at));
+    assert_eq!(story.queue.control().paused_at, Some(super::fixtures::moment(2).at));
     let story = story.when(Step::SetPaused(false));
-    assert!(!story.queue.pause().paused);
+    assert!(!story.queue.control().paused);
 }
 
 #[test]
@@ -248,6 +248,6 @@ fn times_are_those_of_the_events() {
     assert_eq!((first.created_at, first.updated_at), (at(1), at(3)));
     let State::Finished { ready_at, started_at, finished_at, .. } = first.state else { panic!("finished") };
     assert_eq!((ready_at, started_at, finished_at), (at(1), Some(at(2)), at(3)));
-    assert_eq!(second.state, State::Ready { since: at(3), held: false });
+    assert_eq!(second.state, State::Ready { since: at(3), held: false, announced_at: Some(at(3)) });
     assert_eq!(states_of(&story.queue, 7), "completed ready");
 }

@@ -1,0 +1,180 @@
+//! Passes the outbox on to stream `PHASES`: each announcement once, in order, whatever crashes and however long anything
+//! is away.
+//!
+//! Where to go on is not remembered but read: the last message of `PHASES` names the announcement that it carries. The
+//! next ones are appended behind that very message or not at all, so neither a repeated attempt nor a former leader that
+//! still believes to lead can append one twice. The outbox is numbered by the stream alone, so this holds after a rebuild,
+//! too: what was announced before it is passed over.
+//!
+//! **Invariant:** nobody else publishes to `PHASES`, as nats.conf has it.
+
+mod lease;
+mod outbox;
+mod tail;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hookstream_bus::{Bus, BusError, PublishError};
+use hookstream_projection::Context;
+use hookstream_runtime::{Check, Metrics};
+use hookstream_store::{Connection, PgSettings, StoreError};
+use prometheus_client::metrics::counter::Counter;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use lease::Leases;
+use tail::Tail;
+
+/// Stream of the announcements.
+const STREAM: &str = "PHASES";
+
+/// Longest time for one thing that is asked of Postgres.
+const POSTGRES_LIMIT: Duration = Duration::from_secs(15);
+
+/// Longest time for one append.
+const APPEND_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often to look into the outbox although nobody said that there is something.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// First and longest pause after a failure.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// Told of each commit; tells the relay.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Bell(Arc<Notify>);
+
+impl Bell {
+    pub(crate) fn ring(&self) {
+        self.0.notify_one();
+    }
+
+    async fn rung(&self) {
+        self.0.notified().await;
+    }
+}
+
+/// What the relay counts.
+#[derive(Debug, Clone)]
+pub(crate) struct RelayMetrics {
+    announced: Counter,
+    expired: Counter,
+}
+
+impl RelayMetrics {
+    pub(crate) fn register(metrics: &Metrics) -> Self {
+        let counter = |name: &str, help: &str| metrics.register(name, help, Counter::default());
+        Self {
+            announced: counter("phase_announcements", "Changes of phases that were appended to PHASES"),
+            expired: counter("phase_leases_expired", "Announced phases that nobody began in time"),
+        }
+    }
+}
+
+/// Passes on what is in the outbox, as long as it is polled.
+pub(crate) struct Relay {
+    bus: Bus,
+    postgres: PgSettings,
+    bell: Bell,
+    lease: Duration,
+    check: Check,
+    metrics: RelayMetrics,
+}
+
+/// Why the relay has to begin anew. Nothing is lost or told twice by it.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    #[error("cannot append to {STREAM}")]
+    Append(#[source] PublishError),
+    #[error("cannot note that a lease has expired")]
+    Lease(#[source] PublishError),
+    #[error("message {0} of {STREAM} is no announcement")]
+    Stranger(u64),
+}
+
+impl Relay {
+    pub(crate) fn new(
+        context: &Context,
+        bus: &Bus,
+        bell: Bell,
+        lease: Duration,
+        metrics: RelayMetrics,
+    ) -> Self {
+        let (bus, postgres) = (bus.clone(), context.postgres.clone());
+        let check = context.health.check("announcements");
+        Self { bus, postgres, bell, lease, check, metrics }
+    }
+
+    /// Runs until dropped.
+    pub(crate) async fn run(self) {
+        let mut pause = PAUSE.0;
+        loop {
+            let mut worked = false;
+            let broken = match self.session(&mut worked).await {
+                Ok(never) => match never {},
+                Err(broken) => broken,
+            };
+            if worked {
+                pause = PAUSE.0;
+            }
+            self.check.fail(chain(&broken));
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE.1);
+        }
+    }
+
+    async fn session(&self, worked: &mut bool) -> Result<std::convert::Infallible, Broken> {
+        let session = within(Connection::open(&self.postgres, "hookstream-phase-relay")).await?;
+        // What it deletes may come back after a crash: it is then passed over again.
+        within(async { Ok(session.batch_execute("SET synchronous_commit = off").await?) }).await?;
+        let mut leases = Leases::new(self.lease);
+        let mut tail = Tail::read(&self.bus).await?;
+        loop {
+            let waiting = within(outbox::read(&session, tail.position)).await?;
+            if tail.position.origin != waiting.origin {
+                // Another WEBHOOKS: its sequences begin anew, and nothing of it was announced yet.
+                tail.position = tail::Position::start_of(waiting.origin);
+                continue;
+            }
+            *worked = true;
+            self.check.pass();
+            let Some(last) = waiting.told.last() else {
+                leases.look(self, &session).await?;
+                tokio::select! {
+                    () = self.bell.rung() => {}
+                    () = tokio::time::sleep(LOOK_EVERY.min(leases.look_every())) => {}
+                    () = session.closed() => return Err(StoreError::SessionLost.into()),
+                }
+                continue;
+            };
+            let behind = tail::Position { origin: waiting.origin, cause: last.cause, ordinal: last.ordinal };
+            let (messages, count) = (outbox::messages(&waiting), waiting.told.len());
+            let appended = self.bus.append_after(tail.sequence, messages, APPEND_LIMIT).await;
+            tail = Tail { sequence: appended.map_err(Broken::Append)?, position: behind };
+            self.metrics.announced.inc_by(count as u64);
+            leases.announced(&waiting.told);
+            within(outbox::forget(&session, behind)).await?;
+        }
+    }
+}
+
+/// Bounds what is asked of Postgres on our clock.
+async fn within<T>(asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let timed_out = StoreError::TimedOut { seconds: POSTGRES_LIMIT.as_secs() };
+    timeout(POSTGRES_LIMIT, asked).await.unwrap_or(Err(timed_out))
+}
+
+fn chain(broken: &Broken) -> String {
+    let mut text = broken.to_string();
+    let mut source = std::error::Error::source(broken);
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
