@@ -109,9 +109,10 @@ async fn what_cannot_be_changed_in_place_is_said_and_left() {
     let nats = TestNats::start_empty().await;
     let operator = nats.connect("operator").await;
     // No option of our data: it acks before it writes.
-    let stream =
-        json!({ "name": "PHASES", "subjects": ["phases.*.*.*"], "storage": "file", "persist_mode": "async" });
-    assert_eq!(api(&nats, "STREAM.CREATE.PHASES", &stream).await.get("error"), None);
+    let stream = json!({
+        "name": "OPERATIONS", "subjects": ["operations.*.*"], "storage": "file", "persist_mode": "async",
+    });
+    assert_eq!(api(&nats, "STREAM.CREATE.OPERATIONS", &stream).await.get("error"), None);
     let stream = json!({ "name": "REJECTIONS", "subjects": ["rejections.*.*"], "storage": "memory" });
     assert_eq!(api(&nats, "STREAM.CREATE.REJECTIONS", &stream).await.get("error"), None);
     let topology = Topology::embedded();
@@ -121,7 +122,7 @@ async fn what_cannot_be_changed_in_place_is_said_and_left() {
         shown(&left),
         [
             "stream REJECTIONS: storage is memory, should be file (cannot be changed in place)",
-            "stream PHASES: persist_mode is async, should be not set (cannot be changed in place)",
+            "stream OPERATIONS: persist_mode is async, should be not set (cannot be changed in place)",
         ]
     );
 }
