@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::HeaderMap;
 use hyper::body::Body;
@@ -54,6 +54,29 @@ impl Room {
     }
 }
 
+/// A body in pieces. It has taken room for all that it may hold, filled or not: never more than the largest body.
+#[derive(Debug, Default)]
+struct Pieces {
+    bytes: Vec<u8>,
+    room: usize,
+    taken: Option<OwnedSemaphorePermit>,
+}
+
+impl Pieces {
+    fn push(&mut self, piece: &[u8], bytes_max: usize, room: &Room) -> Result<(), Refusal> {
+        let needed = self.bytes.len() + piece.len();
+        if needed > self.bytes.capacity() {
+            // Twice as much each time, or every piece would be copied over and over.
+            let target = needed.max(self.bytes.capacity().saturating_mul(2)).min(bytes_max);
+            room.take(target.saturating_sub(self.room), &mut self.taken)?;
+            self.room = self.room.max(target);
+            self.bytes.reserve_exact(target - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(piece);
+        Ok(())
+    }
+}
+
 /// Refuses a body that says beforehand that it is too large: before it is read, and before `100 Continue` asks for it.
 pub(crate) fn check_declared_size(headers: &HeaderMap, limits: &BodyLimits) -> Result<(), Refusal> {
     // hyper has refused requests whose lengths are malformed or differ.
@@ -85,12 +108,11 @@ impl<B: Body<Data = Bytes> + Unpin> Arriving<B> {
     /// Reads the whole of it within the limits.
     pub(crate) async fn read(&mut self, limits: &BodyLimits, room: &Room) -> Result<WholeBody, Refusal> {
         let start = Instant::now();
-        let mut taken = None;
         // Most bodies come in one piece, which needs no copy.
-        let mut only = Bytes::new();
-        let mut joined = BytesMut::new();
+        let (mut only, mut taken) = (Bytes::new(), None);
+        let mut pieces = Pieces::default();
         loop {
-            let received = only.len() + joined.len();
+            let received = only.len() + pieces.bytes.len();
             let frame = match timeout_at(start + patience(limits, received), self.body.frame()).await {
                 Ok(Some(Ok(frame))) => frame,
                 Ok(Some(Err(_))) => return Err(Refusal::BrokenBody),
@@ -102,17 +124,25 @@ impl<B: Body<Data = Bytes> + Unpin> Arriving<B> {
             if data.len() > limits.bytes_max - received {
                 return Err(Refusal::TooLarge(limits.bytes_max));
             }
-            room.take(data.len(), &mut taken)?;
             if received == 0 {
+                room.take(data.len(), &mut taken)?;
                 only = data;
-            } else {
-                joined.extend_from_slice(&std::mem::take(&mut only));
-                joined.extend_from_slice(&data);
+                continue;
             }
+            if !only.is_empty() {
+                // With the room that it has taken.
+                pieces = Pieces { bytes: Vec::new(), room: only.len(), taken: taken.take() };
+                pieces.push(&std::mem::take(&mut only), limits.bytes_max, room)?;
+            }
+            pieces.push(&data, limits.bytes_max, room)?;
         }
         self.over = true;
-        let bytes = if joined.is_empty() { only } else { joined.freeze() };
-        Ok(WholeBody { bytes, _room: taken })
+        let whole = if pieces.bytes.is_empty() {
+            WholeBody { bytes: only, _room: taken }
+        } else {
+            WholeBody { bytes: pieces.bytes.into(), _room: pieces.taken }
+        };
+        Ok(whole)
     }
 }
 
@@ -125,9 +155,12 @@ fn patience(limits: &BodyLimits, received: usize) -> Duration {
 /// Reads and drops what is left of a refused body, within bounds: closing a socket with bytes unread resets it, and a
 /// client that is still sending would never see the answer.
 pub(crate) async fn discard<B: Body<Data = Bytes> + Unpin>(mut body: B, limits: BodyLimits) {
+    const PAUSE_MAX: Duration = Duration::from_secs(2);
     let deadline = Instant::now() + limits.timeout.min(Duration::from_secs(10));
     let mut left = limits.bytes_max.saturating_mul(2);
-    while let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await {
+    // Whoever pauses for so long is not in the middle of sending.
+    let until = || deadline.min(Instant::now() + PAUSE_MAX);
+    while let Ok(Some(Ok(frame))) = timeout_at(until(), body.frame()).await {
         match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
             Some(rest) => left = rest,
             None => break,
@@ -169,5 +202,23 @@ mod tests {
         assert_eq!(read(b"0123456789").await.unwrap().bytes, &b"0123456789"[..]);
         assert_eq!(read(b"0123456789A").await.unwrap_err(), Refusal::TooLarge(10));
         assert_eq!(read(b"").await.unwrap().bytes, &b""[..]);
+    }
+
+    #[test]
+    fn pieces_have_room_for_all_they_hold_and_hold_no_more_than_the_largest_body() {
+        let (room, free) = (Room::new(&LIMITS), |room: &Room| room.0.available_permits());
+        let mut pieces = Pieces::default();
+        for (piece, held) in [("012", 3), ("3", 6), ("456", 10), ("789", 10)] {
+            pieces.push(piece.as_bytes(), LIMITS.bytes_max, &room).unwrap();
+            assert_eq!(
+                (pieces.bytes.capacity(), free(&room)),
+                (held, LIMITS.all_bytes_max - held),
+                "{piece}"
+            );
+        }
+        let mut other = Pieces::default();
+        assert_eq!(other.push(b"012345", LIMITS.bytes_max, &room), Err(Refusal::Overloaded));
+        drop((pieces, other));
+        assert_eq!(free(&room), LIMITS.all_bytes_max);
     }
 }

@@ -10,7 +10,6 @@
 //! header of the request is copied to the message. Nothing here reaches Postgres.
 
 mod body;
-mod client;
 mod config;
 mod limits;
 mod metrics;
@@ -33,7 +32,6 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use body::BodyLimits;
-pub use client::TrustedProxies;
 pub use config::Config;
 pub use limits::RateLimits;
 pub use replay::{ReplayPolicy, ReplayWindow};
@@ -65,7 +63,7 @@ impl Gateway {
 
     /// Serves until `shutdown`, then answers what is in flight and closes the connection to NATS.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), GraceExpired> {
-        let (limits, bus, rejections) = (self.config.http, self.bus.clone(), self.rejections.clone());
+        let (limits, bus, rejections) = (self.config.http.clone(), self.bus.clone(), self.rejections.clone());
         let service = Service::new(self, shutdown.clone());
         let drained = http::serve(listener, limits, service, shutdown).await;
         rejections.close().await;

@@ -7,13 +7,13 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use governor::Quota;
+use hookstream_runtime::http::{self, TrustedProxies};
 use hookstream_runtime::{Settings, SettingsError};
 
 mod limiter;
 
 use limiter::Limiter;
 
-use crate::client::{self, TrustedProxies};
 use crate::refusal::{Refusal, TooMany};
 
 /// Clients that are limited each by itself; further ones share what is left.
@@ -38,16 +38,11 @@ pub struct RateLimits {
 
 impl RateLimits {
     pub(crate) fn read(settings: &Settings) -> Result<Self, SettingsError> {
-        const PROXIES: &str = "HOOKSTREAM_TRUSTED_PROXIES";
-        let proxies = settings.get(PROXIES).unwrap_or_default();
-        let trusted_proxies = TrustedProxies::parse(&proxies).ok_or_else(|| {
-            settings.invalid(PROXIES, "must be addresses or networks such as 10.0.0.0/8, separated by commas")
-        })?;
         Ok(Self {
             client_rate_max: settings.parse("HOOKSTREAM_CLIENT_RATE_MAX")?,
             source_rate_max: settings.parse("HOOKSTREAM_SOURCE_RATE_MAX")?,
             bad_signatures_max: settings.parse("HOOKSTREAM_BAD_SIGNATURES_MAX")?,
-            trusted_proxies,
+            trusted_proxies: TrustedProxies::read(settings)?,
         })
     }
 }
@@ -90,7 +85,7 @@ impl Limits {
 fn check(limiter: &Limiter<IpAddr>, address: Option<IpAddr>, of: TooMany) -> Result<(), Refusal> {
     // Every request that came over a socket has one.
     let Some(address) = address else { return Ok(()) };
-    limiter.check(&client::network(address)).map_err(|wait| Refusal::TooMany(of, wait))
+    limiter.check(&http::network(address)).map_err(|wait| Refusal::TooMany(of, wait))
 }
 
 fn per_second(rate: NonZeroU32) -> Quota {

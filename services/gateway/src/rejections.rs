@@ -16,14 +16,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use hookstream_bus::{Bus, PublishError, Publisher};
 use hookstream_event::{BodyDigest, header};
-use hookstream_runtime::http::RequestId;
+use hookstream_runtime::http::{self, RequestId};
 use hyper::HeaderMap;
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::client;
 use crate::metrics::GatewayMetrics;
 use crate::refusal::Refusal;
 
@@ -102,7 +101,7 @@ impl Rejections {
     /// Notes a refusal. `Some` if it is to be told by itself.
     pub(crate) fn note(&self, refused: Refused, headers: &HeaderMap) -> Option<Telling> {
         let Refused { source, address, request_id, reason, status } = refused;
-        let key = Key { source, reason, status, client: address.map(client::network) };
+        let key = Key { source, reason, status, client: address.map(http::network) };
         let told = self.0.sampler().note(&key);
         told.then(|| Telling {
             rejections: self.clone(),

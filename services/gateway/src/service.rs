@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use hookstream_bus::{PublishError, Publisher};
 use hookstream_runtime::admin::Admin;
-use hookstream_runtime::http::{PeerAddr, RequestId};
+use hookstream_runtime::http::{PeerAddr, RequestId, TrustedProxies};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper::{HeaderMap, Request, StatusCode};
@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::body::{self, Arriving, Room, WholeBody};
-use crate::client::TrustedProxies;
 use crate::limits::Limits;
 use crate::metrics::GatewayMetrics;
 use crate::refusal::Refusal;

@@ -5,11 +5,10 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use hookstream_event::Token;
+use hookstream_runtime::http;
 use hyper::HeaderMap;
 use serde::Serialize;
 use time::OffsetDateTime;
-
-use crate::client;
 
 use super::sampler::{Key, Rest};
 
@@ -70,7 +69,7 @@ impl Record {
 
     /// What it is counted under, and how many it stands for.
     pub(crate) fn tally(&self) -> (Key, u64) {
-        let client = self.address.map(client::network);
+        let client = self.address.map(http::network);
         (Key { source: self.source.clone(), reason: self.reason, status: self.status, client }, self.count)
     }
 

@@ -21,7 +21,7 @@ pub(crate) struct Key {
     pub(crate) source: String,
     pub(crate) reason: &'static str,
     pub(crate) status: u16,
-    /// The client, as [`crate::client::network`] tells it; `None` stands for many.
+    /// The client, as [`hookstream_runtime::http::network`] tells it; `None` stands for many.
     pub(crate) client: Option<IpAddr>,
 }
 

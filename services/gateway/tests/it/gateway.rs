@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookstream_bus::{Bus, NatsSettings, StoredMessage};
+use hookstream_bus::{Bus, NatsSettings, PullLimits, StoredMessage};
 use hookstream_gateway::{Config, Gateway};
 use hookstream_runtime::http::GraceExpired;
 use hookstream_runtime::{Health, Metrics, ProcessInfo, Settings};
@@ -113,6 +113,21 @@ impl TestGateway {
 /// How many events the stream holds.
 pub(crate) async fn stored_count(nats: &TestNats) -> u64 {
     nats.connect("operator").await.stream_state("WEBHOOKS").await.unwrap().messages
+}
+
+/// The ids of all events that the stream holds, in its order.
+pub(crate) async fn stored_ids(nats: &TestNats) -> Vec<String> {
+    let limits = PullLimits { messages: 500, bytes: 1 << 20, wait: Duration::from_secs(1) };
+    let total = usize::try_from(stored_count(nats).await).unwrap();
+    let (consumer, mut ids) = (nats.connect("audit").await.consumer("WEBHOOKS", "audit"), Vec::new());
+    while ids.len() < total {
+        let messages = consumer.pull(&limits).await.unwrap();
+        consumer.ack(&messages).await.unwrap();
+        assert!(!messages.is_empty(), "{} of {total} came", ids.len());
+        let id = |headers: Vec<(String, String)>| headers.into_iter().find(|(name, _)| name == "Nats-Msg-Id");
+        ids.extend(messages.into_iter().map(|message| id(message.headers).unwrap().1));
+    }
+    ids
 }
 
 /// The event at a position of the stream.

@@ -28,6 +28,7 @@ async fn a_missing_or_malformed_event_or_delivery_header_is_400() {
     .await;
 }
 
+/// H11, with `hostile::content`.
 #[tokio::test]
 async fn other_content_types_and_compressed_bodies_are_415() {
     run_test(async || {

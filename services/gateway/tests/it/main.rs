@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
 mod bodies;
+mod executable;
 mod gateway;
 mod headers;
 mod history;
+mod hostile;
 mod internal;
-mod limits;
+mod load;
 mod outages;
 mod process;
 mod rates;
@@ -18,6 +20,5 @@ mod rotation;
 mod routes;
 mod shutdown;
 mod signatures;
-mod smuggling;
 mod sources;
 mod stored;

@@ -1,69 +1,12 @@
 //! The executable itself: its exit codes, its signals and its log.
 
-use std::fs::File;
-use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-
 use hookstream_test_support::{
-    TestNats, eventually, github_delivery, github_form_delivery, http, internal_delivery, run_test, unique_id,
+    TestNats, eventually, github_delivery, github_form_delivery, http, internal_delivery, run_test,
 };
 use tokio::task::spawn_blocking;
 
-use crate::gateway::{ISSUE, PATIENCE, accepted, stored_count};
-
-struct Process {
-    child: Child,
-    log: PathBuf,
-}
-
-impl Process {
-    /// Runs the executable with nothing but this in its environment.
-    fn start(environment: &[(&str, &str)]) -> Self {
-        let log = std::env::temp_dir().join(format!("hookstream-gateway-{}.log", unique_id()));
-        let child = Command::new(env!("CARGO_BIN_EXE_hookstream-gateway"))
-            .env_clear()
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        Self { child, log }
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap()
-    }
-
-    /// The URL it says that it listens at.
-    async fn url(&self) -> String {
-        eventually("the gateway says where it listens", PATIENCE, async || {
-            let log = self.log();
-            let (_, rest) = log.split_once(r#""address":""#).ok_or(log.clone())?;
-            Ok::<_, String>(format!("http://{}", rest.split('"').next().unwrap_or_default()))
-        })
-        .await
-    }
-
-    fn signal(&self, name: &str) {
-        let sent =
-            Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status().unwrap();
-        assert!(sent.success());
-    }
-
-    async fn ended(&mut self) -> ExitStatus {
-        eventually("the gateway ends", PATIENCE, async || self.child.try_wait().unwrap()).await
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Both fail where there is nothing left to do.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_file(&self.log);
-    }
-}
+use crate::executable::Process;
+use crate::gateway::{ISSUE, PATIENCE, stored_count};
 
 #[tokio::test]
 async fn a_source_without_a_secret_is_refused_at_start() {
@@ -179,55 +122,6 @@ async fn nothing_secret_is_in_logs_answers_or_metrics_even_at_trace() {
             assert!(leak.is_none(), "{secret} is in {leak:?}");
         }
         assert!(!log.contains('\u{1b}'), "no control characters reach the log");
-        Ok(())
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn sigterm_under_load_loses_nothing_that_was_accepted() {
-    run_test(async || {
-        let nats = TestNats::start().await;
-        let nats_url = nats.url("gateway");
-        let environment = [
-            ("NATS_URL", nats_url.as_str()),
-            ("GITHUB_WEBHOOK_SECRET", hookstream_test_support::GITHUB_SECRET),
-            ("INTERNAL_WEBHOOK_SECRET", hookstream_test_support::INTERNAL_SECRET),
-            ("HOOKSTREAM_GATEWAY_ADDR", "127.0.0.1:0"),
-        ];
-        let mut process = Process::start(&environment);
-        let url = process.url().await;
-        eventually("it takes webhooks", PATIENCE, async || {
-            let answer = github_delivery("issues", ISSUE).send(&url).await;
-            answer.is_ok_and(|answer| answer.status == 202)
-        })
-        .await;
-        let senders: Vec<_> = (0..8)
-            .map(|_| {
-                let url = url.clone();
-                tokio::spawn(async move {
-                    let mut stored = 0;
-                    // Until the gateway refuses connections: every answer up to then is 202.
-                    while let Ok(answer) = github_delivery("issues", ISSUE).send(&url).await {
-                        accepted(&answer);
-                        stored += 1;
-                    }
-                    stored
-                })
-            })
-            .collect();
-        eventually("a good many are stored", PATIENCE, async || stored_count(&nats).await > 200).await;
-        process.signal("TERM");
-        assert_eq!(process.ended().await.code(), Some(0), "{}", process.log());
-        let mut told = 1;
-        for sender in senders {
-            told += sender.await?;
-        }
-        let stored = stored_count(&nats).await;
-        assert!(stored >= told, "{told} were accepted, {stored} are stored");
-        // What was stored without the sender being told can only be what a closed connection cut off.
-        assert!(stored <= told + 8, "{told} were accepted, {stored} are stored");
-        spawn_blocking(move || drop(process)).await?;
         Ok(())
     })
     .await;

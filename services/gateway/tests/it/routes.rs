@@ -21,6 +21,7 @@ async fn an_unknown_source_or_path_is_404() {
     .await;
 }
 
+/// H8, with `hostile::methods`.
 #[tokio::test]
 async fn anything_but_post_is_405() {
     run_test(async || {

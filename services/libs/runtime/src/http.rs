@@ -2,12 +2,16 @@
 //!
 //! hyper leaves timers, limits and draining to its user, and the servers built on it leave some of them out. What this
 //! loop does not do is read bodies: whoever reads one bounds its size and its time.
+//!
+//! A connection is let into the `house`, which bounds how many there are of all and of each client. Its bytes go over a
+//! `wire`, which shows what comes to `patience` (how long may it take?) and to `framing` (where does a request end?).
+//! Each request passes the `guard`; what is wrong before that is a `fault`.
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,65 +19,32 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Settings, SettingsError};
+use crate::Settings;
 
+mod accept;
+mod client;
+mod fault;
+mod framing;
 mod guard;
+mod house;
+mod limits;
 mod patience;
 mod request_id;
 #[cfg(test)]
 mod tests;
+mod wire;
 
+use framing::Framing;
+
+pub use client::{TrustedProxies, network};
+pub use fault::ErrorShape;
+pub use limits::Limits;
 pub use request_id::{REQUEST_ID_HEADER, RequestId};
-
-/// What a listener's clients may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Connections served at once; more wait in the system's queue.
-    pub connections_max: usize,
-    /// From a connection's start, or the first byte of a later request, to the end of the headers.
-    pub header_timeout: Duration,
-    /// Between two requests of a connection.
-    pub idle_timeout: Duration,
-    /// Header fields of a request; more are answered with 431.
-    pub headers_max: usize,
-    /// Bytes of a request's headers; more are answered with 431.
-    pub header_bytes_max: usize,
-    /// How long requests in flight may take to end after shutdown.
-    pub grace: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections_max: 1024,
-            header_timeout: Duration::from_secs(5),
-            idle_timeout: Duration::from_secs(75),
-            headers_max: 64,
-            header_bytes_max: 64 * 1024,
-            grace: Duration::from_secs(9),
-        }
-    }
-}
-
-impl Limits {
-    /// Reads the settings of the group "HTTP". The drain leaves a tenth of the shutdown grace to those after it.
-    pub fn read(settings: &Settings) -> Result<Self, SettingsError> {
-        Ok(Self {
-            connections_max: settings.parse("HOOKSTREAM_CONNECTIONS_MAX")?,
-            header_timeout: settings.duration("HOOKSTREAM_HEADER_TIMEOUT")?,
-            idle_timeout: settings.duration("HOOKSTREAM_IDLE_TIMEOUT")?,
-            grace: settings.duration("HOOKSTREAM_SHUTDOWN_GRACE")? * 9 / 10,
-            ..Self::default()
-        })
-    }
-}
 
 /// Requests were still in flight when the grace period ended.
 #[derive(Debug, thiserror::Error)]
@@ -113,32 +84,48 @@ where
     B: Body<Data = Bytes> + From<Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let slots = Arc::new(Semaphore::new(limits.connections_max));
+    let house = house::House::new(&limits);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &slots) => accepted,
+            accepted = admit(&listener, &house, &limits) => accepted,
             () = shutdown.cancelled() => break,
         };
         while connections.try_join_next().is_some() {}
-        let Some((stream, peer, slot)) = accepted else { continue };
-        let patience = patience::Patience::new(limits.header_timeout, limits.idle_timeout);
-        let service = guard::Guarded { inner: service.clone(), peer, slots: slots.clone() };
+        let Some((stream, peer, place, patience)) = accepted else { continue };
+        let framing = wire::SharedFraming::new(Framing::new(limits.header_bytes_max).into());
+        let guarded = guard::Guarded {
+            inner: service.clone(),
+            peer,
+            house: house.clone(),
+            patience: patience.clone(),
+            framing: framing.clone(),
+            requests_left: Arc::new(AtomicU64::new(limits.connection_requests_max)),
+            errors: limits.errors,
+        };
+        let timer = patience.timer();
+        let wire = wire::Wire::new(stream, patience, framing, limits.errors, limits.answer_timeout);
         let connection = http1::Builder::new()
-            .timer(patience.timer())
+            .timer(timer)
             // The timer decides between the two timeouts.
             .header_read_timeout(limits.idle_timeout.max(limits.header_timeout))
             .max_headers(limits.headers_max)
             .max_header_size(limits.header_bytes_max)
             .max_buf_size(limits.header_bytes_max)
-            .serve_connection(patience.watch(TokioIo::new(stream)), service);
+            .serve_connection(wire, guarded);
         let connection = graceful.watch(connection);
         connections.spawn(async move {
-            if let Err(error) = connection.await {
+            let ended = tokio::select! {
+                ended = connection => ended,
+                () = place.leave.cancelled() => {
+                    tracing::debug!(peer = %peer, "connection ended: its place was needed");
+                    return;
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(peer = %peer, "connection ended: {}", crate::exit::chain(&error));
             }
-            drop(slot);
         });
     }
     // Whoever connects now is refused, so that a load balancer goes elsewhere at once.
@@ -160,33 +147,16 @@ async fn drain(
     if left == 0 { Ok(()) } else { Err(GraceExpired { connections: left }) }
 }
 
-type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
+type Admitted = (TcpStream, SocketAddr, house::Place, patience::Patience);
 
-/// Waits for a free slot, then for a connection. `None`: this one came to nothing, try the next.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<Accepted> {
-    // The semaphore is never closed.
-    let slot = slots.clone().acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, peer)) => {
-            // Answers are small and complete: waiting for more to send only delays them.
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(peer = %peer, "connection lost before it began: {error}");
-                return None;
-            }
-            Some((stream, peer, slot))
-        }
-        Err(error) => {
-            if !is_of_one_connection(&error) {
-                // Out of file descriptors or memory: accepting again at once would only spin.
-                tracing::error!("cannot accept connections: {error}; trying again in a second");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-            None
-        }
-    }
-}
-
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+/// Waits for a connection that may come in, then for its place. `None`: this one came to nothing, try the next.
+async fn admit(listener: &TcpListener, house: &house::House, limits: &Limits) -> Option<Admitted> {
+    let (stream, peer) = accept::accept(listener).await?;
+    let Some(visit) = house.enter(peer.ip()) else {
+        accept::turn_away(&stream, peer, limits.errors);
+        return None;
+    };
+    let patience = patience::Patience::new(limits.header_timeout, limits.idle_timeout);
+    let place = visit.place(patience.clone()).await;
+    Some((stream, peer, place, patience))
 }

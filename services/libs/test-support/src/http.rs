@@ -141,6 +141,15 @@ impl RawConnection {
         Ok(Self(stream))
     }
 
+    /// Connects from an address of this machine: all of 127.0.0.0/8 are.
+    pub async fn open_from(local: Ipv4Addr, addr: SocketAddr) -> anyhow::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((local, 0).into())?;
+        let stream = socket.connect(addr).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self(stream))
+    }
+
     /// Sends bytes.
     pub async fn send(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         tokio::time::timeout(TIMEOUT, self.0.write_all(bytes)).await??;
@@ -154,10 +163,20 @@ impl RawConnection {
 
     /// The first that comes, which is at least a byte.
     pub async fn read_some(&mut self) -> anyhow::Result<String> {
-        let mut answer = Vec::new();
+        let mut answer = Vec::with_capacity(16 * 1024);
         let read = tokio::time::timeout(TIMEOUT, self.0.read_buf(&mut answer)).await??;
         anyhow::ensure!(read > 0, "the connection was closed");
         Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    /// All that comes until the server closes or resets the connection, which it must.
+    pub async fn read_to_close(&mut self) -> anyhow::Result<String> {
+        let mut answer = Vec::new();
+        let closed = async { while self.0.read_buf(&mut answer).await.is_ok_and(|read| read > 0) {} };
+        let closed = tokio::time::timeout(TIMEOUT, closed).await;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        anyhow::ensure!(closed.is_ok(), "the connection was not closed after {answer:?}");
+        Ok(answer)
     }
 
     /// All that comes until the server closes or resets the connection, or pauses for two seconds.

@@ -3,24 +3,34 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::service::Service;
-use hyper::{Request, Response, StatusCode};
-use tokio::sync::Semaphore;
+use hyper::{Request, Response};
 
+use super::fault::{ErrorShape, Fault};
+use super::house::House;
+use super::patience::Patience;
+use super::wire::SharedFraming;
 use super::{PeerAddr, REQUEST_ID_HEADER, RequestId};
 
-/// A service with what every request gets: its extensions, the id in its answer, and a 500 in place of a panic.
+/// A service with what every request gets: its extensions, the id in its answer, a 400 if its framing is not beyond
+/// doubt, and a 500 in place of a panic.
 #[derive(Clone)]
 pub(super) struct Guarded<S> {
     pub(super) inner: S,
     pub(super) peer: SocketAddr,
-    pub(super) slots: Arc<Semaphore>,
+    pub(super) house: House,
+    pub(super) patience: Patience,
+    pub(super) framing: SharedFraming,
+    /// Of this connection.
+    pub(super) requests_left: Arc<AtomicU64>,
+    pub(super) errors: ErrorShape,
 }
 
 impl<S, B> Service<Request<Incoming>> for Guarded<S>
@@ -34,26 +44,35 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Response<B>, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        self.patience.request_came();
+        let verdict = self.framing.lock().unwrap_or_else(PoisonError::into_inner).verdict();
         let id = RequestId::new();
         request.extensions_mut().insert(id);
         request.extensions_mut().insert(PeerAddr(self.peer));
-        let inner = self.inner.clone();
-        let slots = self.slots.clone();
+        let (inner, house, errors) = (self.inner.clone(), self.house.clone(), self.errors);
+        let last = self.requests_left.fetch_sub(1, Ordering::Relaxed) <= 1;
         Box::pin(async move {
-            // The service is asked within the future, so that a panic there is caught as well. What it shares with
-            // other requests is behind locks that do not poison.
-            let answer = AssertUnwindSafe(async move { inner.call(request).await }).catch_unwind().await;
-            let mut response = match answer {
-                Ok(Ok(response)) => response,
-                Ok(Err(never)) => match never {},
-                Err(_) => {
-                    tracing::error!(request_id = %id, "request {id} panicked; answered 500");
-                    panicked(id)
+            let mut response = match verdict {
+                // The service is asked within the future, so that a panic there is caught as well. What it shares with
+                // other requests is behind locks that do not poison.
+                Ok(()) => {
+                    match AssertUnwindSafe(async move { inner.call(request).await }).catch_unwind().await {
+                        Ok(Ok(response)) => response,
+                        Ok(Err(never)) => match never {},
+                        Err(_) => {
+                            tracing::error!(request_id = %id, "request {id} panicked; answered 500");
+                            answer(Fault::Internal, errors, id)
+                        }
+                    }
+                }
+                Err(how) => {
+                    tracing::debug!(request_id = %id, "refused request {id}: {how}");
+                    answer(Fault::Ambiguous(how), errors, id)
                 }
             };
             response.headers_mut().insert(REQUEST_ID_HEADER, id.header_value());
-            if slots.available_permits() == 0 {
-                // Others wait for a slot: nobody may keep one for later.
+            // Nobody keeps a place for later that others wait for, and none for ever.
+            if verdict.is_err() || last || house.is_full() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok(response)
@@ -61,11 +80,11 @@ where
     }
 }
 
-fn panicked<B: From<Bytes>>(id: RequestId) -> Response<B> {
-    let body =
-        serde_json::json!({ "error": "internal", "detail": "internal error", "request_id": id.to_string() });
-    let mut response = Response::new(B::from(Bytes::from(body.to_string())));
-    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+fn answer<B: From<Bytes>>(fault: Fault, errors: ErrorShape, id: RequestId) -> Response<B> {
+    let (content_type, body) = fault.page(errors, id);
+    let mut response = Response::new(B::from(Bytes::from(body)));
+    *response.status_mut() = fault.status();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -6,11 +6,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use hyper::rt::{Read, ReadBufCursor, Sleep, Timer, Write};
+use hyper::rt::{Sleep, Timer};
 
 /// How long one connection is waited for.
 #[derive(Clone)]
@@ -20,6 +21,8 @@ struct Inner {
     header_timeout: Duration,
     idle_timeout: Duration,
     waiting: Mutex<Waiting>,
+    /// Whether a part of the next request's headers has come.
+    begun: AtomicBool,
 }
 
 /// What the connection is waited for since hyper last began to read headers.
@@ -29,12 +32,14 @@ enum Waiting {
     Idle { since: Instant },
     /// The first byte has come, or the connection is new.
     Headers { since: Instant },
+    /// Nothing: its request is being answered.
+    Request,
 }
 
 impl Patience {
     pub(super) fn new(header_timeout: Duration, idle_timeout: Duration) -> Self {
         let waiting = Mutex::new(Waiting::Headers { since: Instant::now() });
-        Self(Arc::new(Inner { header_timeout, idle_timeout, waiting }))
+        Self(Arc::new(Inner { header_timeout, idle_timeout, waiting, begun: AtomicBool::new(false) }))
     }
 
     /// For `http1::Builder::timer`.
@@ -42,15 +47,34 @@ impl Patience {
         HeadTimer { patience: self.clone(), first: Arc::new(Mutex::new(true)) }
     }
 
-    /// The connection, watched for bytes that come.
-    pub(super) fn watch<I>(&self, io: I) -> Watched<I> {
-        Watched { io, patience: self.clone() }
+    /// Notes that bytes have come, and whether they leave off within a request's headers.
+    pub(super) fn bytes_came(&self, within_headers: bool) {
+        self.0.begun.store(within_headers, Ordering::Relaxed);
+        let mut waiting = self.waiting();
+        if matches!(*waiting, Waiting::Idle { .. }) {
+            *waiting = Waiting::Headers { since: Instant::now() };
+        }
     }
 
-    fn deadline(&self) -> Instant {
+    /// Notes that a request is whole, as far as its headers go.
+    pub(super) fn request_came(&self) {
+        *self.waiting() = Waiting::Request;
+    }
+
+    /// Since when the connection has not given us a request to answer; `None` while it has.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
         match *self.waiting() {
-            Waiting::Idle { since } => since + self.0.idle_timeout,
-            Waiting::Headers { since } => since + self.0.header_timeout,
+            Waiting::Idle { since } | Waiting::Headers { since } => Some(since),
+            Waiting::Request => None,
+        }
+    }
+
+    /// `None` if there is nothing to wait for.
+    fn deadline(&self) -> Option<Instant> {
+        match *self.waiting() {
+            Waiting::Idle { since } => Some(since + self.0.idle_timeout),
+            Waiting::Headers { since } => Some(since + self.0.header_timeout),
+            Waiting::Request => None,
         }
     }
 
@@ -74,9 +98,13 @@ impl Timer for HeadTimer {
     fn sleep_until(&self, _: Instant) -> Pin<Box<dyn Sleep>> {
         let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         if !std::mem::replace(&mut *first, false) {
-            *self.patience.waiting() = Waiting::Idle { since: Instant::now() };
+            let (begun, since) = (self.patience.0.begun.load(Ordering::Relaxed), Instant::now());
+            // They may have come together with the request before.
+            *self.patience.waiting() =
+                if begun { Waiting::Headers { since } } else { Waiting::Idle { since } };
         }
-        let sleep = Box::pin(tokio::time::sleep_until(self.patience.deadline().into()));
+        let deadline = self.patience.deadline().unwrap_or_else(Instant::now);
+        let sleep = Box::pin(tokio::time::sleep_until(deadline.into()));
         Box::pin(HeadSleep { patience: self.patience.clone(), sleep })
     }
 }
@@ -91,12 +119,13 @@ impl Future for HeadSleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let deadline = self.patience.deadline().into();
-            if self.sleep.deadline() != deadline {
-                self.sleep.as_mut().reset(deadline);
+            // hyper asks no longer once it has the headers.
+            let Some(deadline) = self.patience.deadline() else { return Poll::Pending };
+            if self.sleep.deadline() != deadline.into() {
+                self.sleep.as_mut().reset(deadline.into());
             }
             ready!(self.sleep.as_mut().poll(cx));
-            if self.patience.deadline() <= Instant::now() {
+            if self.patience.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
                 return Poll::Ready(());
             }
         }
@@ -104,56 +133,3 @@ impl Future for HeadSleep {
 }
 
 impl Sleep for HeadSleep {}
-
-/// A connection that tells its [`Patience`] of the first byte.
-pub(super) struct Watched<I> {
-    io: I,
-    patience: Patience,
-}
-
-impl<I: Read + Unpin> Read for Watched<I> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        let result = Pin::new(&mut self.io).poll_read(cx, buf);
-        if matches!(result, Poll::Ready(Ok(()))) {
-            let mut waiting = self.patience.waiting();
-            if matches!(*waiting, Waiting::Idle { .. }) {
-                *waiting = Waiting::Headers { since: Instant::now() };
-            }
-        }
-        result
-    }
-}
-
-impl<I: Write + Unpin> Write for Watched<I> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
-    }
-}

@@ -1,6 +1,6 @@
 use std::convert::Infallible;
 
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::service::service_fn;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Notify;
@@ -41,6 +41,8 @@ async fn server(limits: Limits) -> Server {
                 _ => {}
             }
             let body = Bytes::from(request.uri().path().to_owned());
+            // What is left unread ends a connection.
+            let _ = request.into_body().collect().await;
             Ok::<_, Infallible>(Response::new(Full::new(body)))
         }
     });
@@ -166,12 +168,101 @@ async fn too_many_or_too_large_headers_are_431_and_a_long_line_is_414() {
     for headers in [many, large] {
         let answer = server.exchange(&format!("GET / HTTP/1.1\r\n{headers}\r\n")).await;
         assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+        assert!(answer.contains(r#""error":"headers_too_large""#), "{answer}");
     }
     let allowed = "X: y\r\n".repeat(62);
-    let answer = server.exchange(&format!("GET / HTTP/1.1\r\nConnection: close\r\n{allowed}\r\n")).await;
+    let answer =
+        server.exchange(&format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{allowed}\r\n")).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     let answer = server.exchange(&format!("GET /{} HTTP/1.1\r\n\r\n", "y".repeat(65_535))).await;
     assert!(answer.starts_with("HTTP/1.1 414 ") || answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    assert!(answer.contains(r#""request_id":""#), "{answer}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_understood_is_answered_with_an_error_in_the_listeners_shape() {
+    for (errors, expected) in [
+        (ErrorShape::Plain, r#""error":"malformed_request""#),
+        (ErrorShape::Problem, r#""type":"urn:hookstream:problem:malformed-request""#),
+    ] {
+        let server = server(Limits { errors, ..Limits::default() }).await;
+        // More than the server reads of it: the client sees the answer all the same.
+        let answer = server.exchange(&format!("GET / HTTP/9.9\r\n\r\n{}", "x".repeat(200_000))).await;
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains(expected), "{answer}");
+        let whole = "GET /whole HTTP/1.1\r\nHost: x\r\n\r\n";
+        let answer = server.exchange(&format!("{whole}nonsense\r\n\r\n")).await;
+        let (first, second) = answer.split_once("/whole").expect("the first is answered");
+        assert!(first.starts_with("HTTP/1.1 200 ") && second.starts_with("HTTP/1.1 400 "), "{answer}");
+        assert!(second.contains(expected), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_can_be_read_in_two_ways_is_refused_and_nothing_after_it_is_served() {
+    let server = server(Limits::default()).await;
+    let both = "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    let hidden = "GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n";
+    let answer = server.exchange(&format!("POST /a HTTP/1.1\r\nHost: x\r\n{both}{hidden}")).await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.contains(r#""error":"ambiguous_request""#) && !answer.contains("hidden"), "{answer}");
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn the_last_request_of_a_connection_is_told_so() {
+    let server = server(Limits { connection_requests_max: 3, ..Limits::default() }).await;
+    let answer = server.exchange(&"GET /a HTTP/1.1\r\nHost: x\r\n\r\n".repeat(5)).await;
+    assert_eq!(answer.matches("HTTP/1.1 200 ").count(), 3, "{answer}");
+    let last = answer.rfind("HTTP/1.1").expect("an answer");
+    assert_eq!(answer.find("connection: close").map(|at| at > last), Some(true), "{answer}");
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_takes_ends_the_connection() {
+    let server = server(Limits { answer_timeout: Duration::from_millis(200), ..Limits::default() }).await;
+    let mut stream = server.connect().await;
+    let long = "y".repeat(60_000);
+    let request = format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n");
+    // The answers fill all buffers between us, as we take none; then the server gives up.
+    let sending = async { while stream.write_all(request.as_bytes()).await.is_ok() {} };
+    timeout(DEADLINE, sending).await.expect("the server closes");
+}
+
+#[tokio::test]
+async fn connections_of_one_client_are_bounded() {
+    let server = server(Limits { client_connections_max: 1, ..Limits::default() }).await;
+    let mut first = server.connect().await;
+    first.write_all(b"GET /wait HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    timeout(DEADLINE, server.arrived.notified()).await.expect("the first is served");
+    let answer = until_closed(&mut server.connect().await).await;
+    assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
+    assert!(answer.contains(r#""error":"too_many_connections""#), "{answer}");
+    server.go_on.notify_one();
+    assert!(until_closed(&mut first).await.ends_with("/wait"));
+    let again = async {
+        while !server
+            .exchange("GET /b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .await
+            .ends_with("/b")
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, again).await.expect("its place is free again");
+}
+
+#[tokio::test]
+async fn a_resting_connection_makes_room_when_all_places_are_taken() {
+    let server = server(Limits { connections_max: 2, ..Limits::default() }).await;
+    let mut busy = server.connect().await;
+    busy.write_all(b"GET /wait HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    timeout(DEADLINE, server.arrived.notified()).await.expect("it is served");
+    let mut silent = server.connect().await;
+    let answer = server.exchange("GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.ends_with("/a"), "{answer}");
+    assert_eq!(until_closed(&mut silent).await, "");
+    server.go_on.notify_one();
+    assert!(until_closed(&mut busy).await.ends_with("/wait"));
 }
 
 #[tokio::test]
@@ -217,4 +308,44 @@ async fn what_outlasts_the_grace_period_is_cut_and_told() {
     let error = timeout(DEADLINE, server.ended).await.expect("it ends").unwrap().unwrap_err();
     assert_eq!(error.connections, 1);
     assert_eq!(until_closed(&mut busy).await, "");
+}
+
+/// Requests of every legal framing, however they are cut, are served one by one: hyper and the second opinion agree.
+#[tokio::test]
+async fn legal_requests_in_any_pieces_are_all_served() {
+    let server = server(Limits::default()).await;
+    let kinds = [
+        "GET /a HTTP/1.1\r\nHost: x\r\n\r\n",
+        "\r\nPOST /a HTTP/1.1\r\nhost:x\r\nContent-Length: 0\r\n\r\n",
+        "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 24\r\n\r\nGET /hidden HTTP/1.1\r\n\r\n",
+        "POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST /a HTTP/1.1\r\nHost: x\r\ntransfer-encoding:CHUNKED\r\n\r\n3;x=y\r\na\r\n\r\n0A \r\n0\r\n\r\n56789\r\n0\r\nX: y\r\n\r\n",
+        "POST /a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc",
+    ];
+    // A small generator of its own: the same cases each time.
+    let mut seed = 42_u64;
+    let mut random = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(seed >> 33).unwrap() % below
+    };
+    for _ in 0..50 {
+        let count = 1 + random(20);
+        let mut requests: String = (0..count).map(|_| kinds[random(kinds.len())]).collect();
+        requests.push_str("GET /end HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let (mut read, mut write) = server.connect().await.into_split();
+        let mut left = requests.as_bytes();
+        let sending = async {
+            while !left.is_empty() {
+                let (piece, rest) = left.split_at(1 + random(left.len().min(40)));
+                write.write_all(piece).await.unwrap();
+                left = rest;
+                tokio::task::yield_now().await;
+            }
+        };
+        let mut answers = String::new();
+        let ((), read) = tokio::join!(sending, read.read_to_string(&mut answers));
+        read.unwrap();
+        assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), count + 1, "{requests:?} gave {answers}");
+        assert!(answers.ends_with("/end") && !answers.contains("/hidden"), "{answers}");
+    }
 }

@@ -6,7 +6,9 @@ use hyper::HeaderMap;
 use hyper::header::HeaderValue;
 use ipnet::IpNet;
 
-/// The proxies in front of a gateway.
+use crate::{Settings, SettingsError};
+
+/// The proxies in front of a listener.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TrustedProxies(Vec<IpNet>);
 
@@ -19,14 +21,24 @@ impl TrustedProxies {
         parts.map(network).collect::<Option<_>>().map(Self)
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Reads the setting.
+    pub fn read(settings: &Settings) -> Result<Self, SettingsError> {
+        const PROXIES: &str = "HOOKSTREAM_TRUSTED_PROXIES";
+        Self::parse(&settings.get(PROXIES).unwrap_or_default()).ok_or_else(|| {
+            settings.invalid(PROXIES, "must be addresses or networks such as 10.0.0.0/8, separated by commas")
+        })
+    }
+
+    /// Whether this is the address of one of them.
+    pub(super) fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 
     /// The client of a request. What `X-Forwarded-For` says is believed as far as trusted proxies wrote it: each
     /// appends whom it heard it from, so the right-most address that is not one of theirs is the client's, and whatever
     /// is left of that is the client's own invention.
-    pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         if !self.trusts(client) {
             return client;
@@ -56,7 +68,7 @@ fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
 }
 
 /// What one client can be told by: its address, or for IPv6 its /64, which is the least that anybody is given.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (!0 << 64))),
         address @ IpAddr::V4(_) => address,
