@@ -2,18 +2,30 @@
 //!
 //! **Invariant:** it reads envelopes, never bodies: its consumer is `headers_only`.
 //!
+//! What was refused and what was done to history come from streams of their own, which the leader reads beside the
+//! events, on the same session: there is one writer.
+//!
 //! **Invariant:** the trail is appended to and never rebuilt. [`Trail::append`] is the only way in; it locks the trail's
 //! end, so the chain never forks.
 //!
 //! What the trail proves and what it does not: the owner of the database can rewrite all of it, with new hashes.
 
+mod beside;
+mod input;
+mod operations;
 mod record;
+mod refusals;
 mod rows;
 mod trail;
 mod verify;
 
-use hookstream_projection::{Applied, ApplyError, ClaimedEvent, Projection};
+use std::sync::Arc;
+
+use beside::Inputs;
+use hookstream_projection::{Applied, ApplyError, Beside, ClaimedEvent, Projection};
 use hookstream_store::{MigrationSet, Transaction};
+use time::OffsetDateTime;
+use tokio::sync::Mutex;
 
 pub use trail::{AppendError, Trail};
 pub use verify::{VerifyError, verify_trail};
@@ -25,9 +37,24 @@ pub const MIGRATIONS: MigrationSet = MigrationSet {
 };
 
 /// The projection `audit`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Audit {
     trail: Trail,
+    /// Used by the one leader that this process may be.
+    inputs: Arc<Mutex<Inputs>>,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self::with_clock(OffsetDateTime::now_utc)
+    }
+}
+
+impl Audit {
+    /// With another clock than the system's. It says when a minute of refusals is over, and nothing else.
+    pub fn with_clock(clock: fn() -> OffsetDateTime) -> Self {
+        Self { trail: Trail::default(), inputs: Arc::new(Mutex::new(Inputs::new(clock))) }
+    }
 }
 
 impl Projection for Audit {
@@ -38,5 +65,9 @@ impl Projection for Audit {
     async fn apply(&self, tx: &Transaction<'_>, batch: &[ClaimedEvent]) -> Result<Applied, ApplyError> {
         self.trail.append(tx, batch.iter().map(record::of).collect()).await?;
         Ok(Applied::default())
+    }
+
+    async fn beside(&self, mut beside: Beside<'_>) -> Result<(), ApplyError> {
+        self.inputs.lock().await.step(&mut beside, &self.trail).await
     }
 }

@@ -12,6 +12,7 @@ use hookstream_runtime::settings::flags;
 mod doctor;
 mod env_file;
 mod http;
+mod operations;
 mod operator;
 mod output;
 mod pace;

@@ -9,6 +9,7 @@ use hookstream_bus::{Bus, NatsSettings};
 use hookstream_runtime::Settings;
 use serde_json::{Value, json};
 
+use crate::operations;
 use crate::output::{self, Format, progress};
 
 /// How long a connection may take.
@@ -46,7 +47,9 @@ pub(crate) async fn run(args: Args, settings: &Settings) -> anyhow::Result<ExitC
     let topology = Topology::embedded();
     let differences = topology.plan(&bus).await.context("compare with the server")?;
     let remaining = if args.apply && !differences.is_empty() {
-        topology.apply(&bus, &differences).await.context("apply")?
+        let remaining = topology.apply(&bus, &differences).await.context("apply")?;
+        tell(&bus, &differences, &remaining).await;
+        remaining
     } else {
         differences.clone()
     };
@@ -54,6 +57,15 @@ pub(crate) async fn run(args: Args, settings: &Settings) -> anyhow::Result<ExitC
     print(&args, &differences, &remaining)?;
     let failed = args.apply && !remaining.is_empty();
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Tells the trail what was changed.
+pub(crate) async fn tell(bus: &Bus, differences: &[Difference], remaining: &[Difference]) {
+    let applied = differences.iter().filter(|difference| !remaining.contains(difference));
+    let applied: Vec<String> = applied.map(ToString::to_string).collect();
+    if !applied.is_empty() {
+        operations::tell(bus, operations::act("provision").with("applied", applied)).await;
+    }
 }
 
 /// Connects as the operator.

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::env_file;
 use crate::output::{self, progress};
+use crate::provision;
 use crate::settings::data_dir;
 
 mod addresses;
@@ -101,7 +102,7 @@ async fn serve(
     let (servers, nats, postgres) = servers::start(&data_dir, &secrets, &addresses, settings).await?;
     stack.keep_server(nats);
     stack.keep_server(postgres);
-    provision(&servers).await?;
+    make_streams(&servers).await?;
     migrate_all(&servers).await?;
     for service in services::all(&data_dir, &secrets, &addresses, &servers, settings)? {
         stack.keep_service(service)?;
@@ -132,13 +133,14 @@ async fn serve(
 }
 
 /// Makes the streams and consumers, and brings those of an older version up to date.
-async fn provision(servers: &Servers) -> anyhow::Result<()> {
+async fn make_streams(servers: &Servers) -> anyhow::Result<()> {
     let settings = NatsSettings::new(&servers.operator_url, "operator")?;
     let bus = Bus::connect(&settings).await.context("connect to NATS")?;
     bus.wait_connected(CONNECT_WITHIN).await.context("connect to NATS")?;
     let topology = Topology::embedded();
     let differences = topology.plan(&bus).await.context("compare the streams with schemas/streams")?;
     let remaining = topology.apply(&bus, &differences).await.context("make the streams")?;
+    provision::tell(&bus, &differences, &remaining).await;
     for difference in &remaining {
         progress(format_args!("left as it is: {difference}"));
     }

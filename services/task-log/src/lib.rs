@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use hookstream_projection::{Applied, ApplyError, Beside, ClaimedEvent, Projection};
 use hookstream_runtime::{Settings, SettingsError};
-use hookstream_store::{MigrationSet, StoreError, Transaction};
+use hookstream_store::{MigrationSet, Transaction};
 use time::OffsetDateTime;
 
 use retention::Retention;
@@ -66,9 +66,9 @@ impl Projection for TaskLog {
         Ok(Applied::default())
     }
 
-    async fn beside(&self, beside: Beside<'_>) -> Result<(), StoreError> {
+    async fn beside(&self, beside: Beside<'_>) -> Result<(), ApplyError> {
         match &self.retention {
-            Some(retention) => retention.step(beside).await,
+            Some(retention) => Ok(retention.step(beside).await?),
             None => Ok(()),
         }
     }

@@ -40,12 +40,21 @@ async fn an_entry_holds_what_the_envelope_says() {
 async fn each_claim_has_its_kind_and_all_are_in_the_chain() {
     run_test(async || {
         let (_database, mut client) = database().await;
-        let claims = [Claim::Fresh, Claim::Redelivered, Claim::Conflict, Claim::SuspectedReplay];
+        let claims = [
+            Claim::Fresh,
+            Claim::Redelivered,
+            Claim::Conflict,
+            Claim::SuspectedReplay,
+            Claim::RejectedReplay,
+        ];
         let batch: Vec<_> = (1..).zip(claims).map(|(n, claim)| (push("d-1").recorded(n), claim)).collect();
         apply(&mut client, &batch).await?;
-        let kinds: Vec<String> = rows(&client).await?.iter().map(|row| row.get("kind")).collect();
-        assert_eq!(kinds, ["stored", "redelivered", "conflict", "suspected_replay"]);
-        assert_eq!(verified(&client).await?.audit_sequence, 4);
+        let rows = rows(&client).await?;
+        let kinds: Vec<&str> = rows.iter().map(|row| row.get("kind")).collect();
+        assert_eq!(kinds, ["stored", "redelivered", "conflict", "suspected_replay", "suspected_replay"]);
+        let details: Vec<&str> = rows.iter().map(|row| row.get("details")).collect();
+        assert_eq!(details, ["{}", "{}", "{}", "{}", r#"{"applied":false}"#]);
+        assert_eq!(verified(&client).await?.audit_sequence, 5);
         Ok(())
     })
     .await;

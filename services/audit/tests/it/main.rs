@@ -2,6 +2,7 @@
 
 mod append_only;
 mod entries;
+mod inputs;
 mod runner;
 mod support;
 mod tampering;

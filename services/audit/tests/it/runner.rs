@@ -15,16 +15,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{broken, database, push, rows, verified};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The projection at work.
-struct Running {
+pub(crate) struct Running {
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), RunError>>,
+    metrics: Metrics,
 }
 
 impl Running {
-    fn start(nats: &TestNats, database: &TestDatabase) -> Self {
+    pub(crate) fn start(nats: &TestNats, database: &TestDatabase) -> Self {
+        Self::start_with(nats, database, Audit::default())
+    }
+
+    pub(crate) fn start_with(nats: &TestNats, database: &TestDatabase, audit: Audit) -> Self {
         let process = ProcessInfo { name: "test", about: "", version: "0" };
         let context = Context {
             nats: nats.settings(Audit::NAME),
@@ -33,18 +38,33 @@ impl Running {
             health: Health::new(),
             metrics: Metrics::new(&process),
         };
+        let metrics = context.metrics.clone();
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(run(Audit::default(), context, shutdown.clone()));
-        Self { shutdown, task }
+        let task = tokio::spawn(run(audit, context, shutdown.clone()));
+        Self { shutdown, task, metrics }
     }
 
-    async fn stop(self) -> anyhow::Result<()> {
+    /// Drops everything it was doing, as a crash does.
+    pub(crate) async fn crash(self) {
+        self.task.abort();
+        let ended = self.task.await;
+        assert!(ended.is_err_and(|error| error.is_cancelled()), "it ran until it crashed");
+    }
+
+    /// The value of a line of `/metrics`; 0 if it is not there.
+    pub(crate) fn metric(&self, line: &str) -> f64 {
+        let text = self.metrics.encode();
+        let value = text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().expect("a number"))
+    }
+
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.shutdown.cancel();
         Ok(self.task.await??)
     }
 }
 
-async fn publisher(nats: &TestNats) -> Publisher {
+pub(crate) async fn publisher(nats: &TestNats) -> Publisher {
     nats.connect("gateway").await.publisher(Duration::from_secs(10))
 }
 

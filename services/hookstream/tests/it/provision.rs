@@ -1,4 +1,4 @@
-use hookstream_bus::BusError;
+use hookstream_bus::{BusError, Operation};
 use hookstream_test_support::TestNats;
 
 use crate::command::Hookstream;
@@ -30,7 +30,16 @@ async fn apply_makes_what_is_missing_once() {
     let second = provision(&nats, "operator", &["--apply"]).run().await.expect_code(0);
     assert_eq!(second.stdout, "");
     assert!(second.stderr.contains("as they should be"), "{second:?}");
-    assert_eq!(nats.connect("operator").await.stream_state("WEBHOOKS").await.unwrap().messages, 0);
+    let bus = nats.connect("operator").await;
+    assert_eq!(bus.stream_state("WEBHOOKS").await.unwrap().messages, 0);
+    // Only what changed something is an act.
+    assert_eq!(bus.stream_state("OPERATIONS").await.unwrap().messages, 1);
+    let act = bus.message_at("OPERATIONS", 1).await.unwrap().unwrap();
+    let act = Operation::read(&act.subject, &act.payload).unwrap();
+    assert_eq!((act.role.as_str(), act.act.as_str()), ("operator", "provision"));
+    let applied = act.details["applied"].as_array().unwrap();
+    assert_eq!(applied.len(), first["differences"].as_array().unwrap().len());
+    assert!(applied.contains(&"stream WEBHOOKS: missing".into()), "{applied:?}");
 }
 
 #[tokio::test]

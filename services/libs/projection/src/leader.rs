@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use hookstream_bus::{BusError, Consumer};
+use hookstream_bus::{BusError, Consumer, Operation};
 use hookstream_store::checkpoint::{self, Checkpoint};
 use hookstream_store::{Connection, StoreError};
 use time::OffsetDateTime;
@@ -30,6 +30,8 @@ pub(crate) struct Leader<'r, P> {
     looked_at: Option<Instant>,
     /// When the projection was last asked what it does beside its stream.
     beside_at: Option<Instant>,
+    /// What was done to history and is not told yet.
+    acts: Vec<Operation>,
     /// When the last applied event was recorded.
     reached: Option<OffsetDateTime>,
     /// Whether that was the last one in the stream.
@@ -81,6 +83,7 @@ impl<'r, P: Projection> Leader<'r, P> {
             retention: Retention::new(settings.forget_every, now),
             looked_at: None,
             beside_at: None,
+            acts: Vec::new(),
             reached: None,
             caught_up: false,
             suspect: false,

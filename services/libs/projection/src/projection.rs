@@ -51,8 +51,8 @@ pub trait Projection: Send + Sync + 'static {
     ///
     /// Nobody else does it at the same time, for it is done on the session that holds the lead. The stream waits
     /// meanwhile, so do a little at a time. What NATS does not do is to be logged and tried again at the next call; an
-    /// error ends the session as any other of Postgres does.
-    fn beside(&self, _: Beside<'_>) -> impl Future<Output = Result<(), StoreError>> + Send {
+    /// error of Postgres ends the session, any other the process.
+    fn beside(&self, _: Beside<'_>) -> impl Future<Output = Result<(), ApplyError>> + Send {
         async { Ok(()) }
     }
 }

@@ -1,10 +1,12 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use hookstream_bus::ConsumerState;
+use hookstream_bus::{ConsumerState, Operation};
 use hookstream_store::{StoreError, checkpoint, memory};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::{Broken, Leader, Round};
+use crate::failure::{Failure, bounded};
 use crate::identity::check_stream;
 use crate::retention::horizon;
 use crate::runner::{SESSION_TIMEOUT, within};
@@ -85,9 +87,29 @@ impl<P: Projection> Leader<'_, P> {
             return Ok(());
         }
         let beside = Beside { bus: &self.runner.bus, connection: &mut self.connection, epoch, metrics };
-        within(runner.batch_timeout, self.runner.projection.beside(beside)).await?;
+        let done = bounded(runner.batch_timeout, async { Ok(self.runner.projection.beside(beside).await?) });
+        done.await.map_err(|failure| match failure {
+            Failure::Store(error) => Broken::Store(error),
+            other => Broken::Halt(RunError::Halted { projection: P::NAME, reason: other.chain() }),
+        })?;
+        self.tell_acts().await;
         self.beside_at = Some(Instant::now());
         Ok(())
+    }
+
+    /// Tells what was done to history, once NATS takes it. A day is forgotten once a day, so few acts ever wait.
+    pub(super) async fn tell_acts(&mut self) {
+        const BUDGET: Duration = Duration::from_secs(1);
+        while let Some(act) = self.acts.first() {
+            if !self.runner.bus.is_connected() {
+                return;
+            }
+            if let Err(error) = self.runner.bus.tell_operation(act, BUDGET).await {
+                tracing::debug!(projection = P::NAME, "an act is not recorded yet: {error}");
+                return;
+            }
+            self.acts.remove(0);
+        }
     }
 
     /// Forgets a day, if it is due.
@@ -104,6 +126,9 @@ impl<P: Projection> Leader<'_, P> {
             Some(events) => {
                 self.runner.metrics.forgot(events, begun.elapsed());
                 tracing::info!(projection = P::NAME, events, "{} forgot a day of {events} events", P::NAME);
+                let before = before.format(&Rfc3339).unwrap_or_default();
+                let act = Operation::new(P::NAME, "retention", OffsetDateTime::now_utc());
+                self.acts.push(act.with("table", "event_memory").with("before", before).with("rows", events));
             }
             None => self.retention.rest(Instant::now()),
         }

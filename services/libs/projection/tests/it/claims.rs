@@ -153,6 +153,16 @@ async fn after_a_week_an_id_is_forgotten_and_what_is_younger_is_not() {
         let counted = format!("hookstream_projection_forgotten_events_total {forgotten}\n");
         let timed = format!("hookstream_projection_forgetting_seconds_count {forgotten}\n");
         assert!(metrics.contains(&counted) && metrics.contains(&timed), "{metrics}");
+        // Each day that went is told to the trail.
+        let operator = world.nats.connect("operator").await;
+        eventually("the acts are told", PATIENCE, async || {
+            let told = operator.stream_state("OPERATIONS").await.map_err(|error| error.to_string())?.messages;
+            let forgotten = 12 - rows("task_log").await.map_err(|error| error.to_string())?;
+            if i64::try_from(told) == Ok(forgotten) { Ok(()) } else { Err(format!("{told} of {forgotten}")) }
+        })
+        .await;
+        let act = operator.message_at("OPERATIONS", 1).await?.expect("it is stored");
+        assert_eq!(act.subject, "operations.task_log.retention");
         running.stop().await
     })
     .await;

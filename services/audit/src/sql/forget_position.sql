@@ -1,0 +1,2 @@
+DELETE FROM projection_checkpoints
+WHERE projection = $1 AND epoch = $2

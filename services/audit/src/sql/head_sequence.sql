@@ -1,0 +1,2 @@
+SELECT audit_sequence
+FROM audit_head
