@@ -78,7 +78,7 @@ CREATE TABLE workflow_daily (
     duration_us numeric NOT NULL,
     duration_buckets bigint[] NOT NULL,
     tokens_used numeric NOT NULL,
-    cost_usd numeric NOT NULL,
+    cost_usd numeric(30, 6) NOT NULL,
     PRIMARY KEY (date, workflow_template, phase_name, phase_status)
 );
 
@@ -95,7 +95,7 @@ CREATE TABLE issue_progress (
     skipped_count bigint NOT NULL,
     duration_us numeric NOT NULL,
     tokens_used numeric NOT NULL,
-    cost_usd numeric NOT NULL,
+    cost_usd numeric(30, 6) NOT NULL,
     first_at timestamptz NOT NULL,
     last_at timestamptz NOT NULL,
     last_id bigint NOT NULL,
