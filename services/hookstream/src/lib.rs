@@ -9,6 +9,7 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcomm
 use hookstream_runtime::log;
 use hookstream_runtime::settings::flags;
 
+mod audit;
 mod doctor;
 mod env_file;
 mod http;
@@ -51,6 +52,7 @@ enum Command {
     Send(send::Args),
     Provision(provision::Args),
     Replay(replay::Args),
+    Audit(audit::Args),
     Doctor(doctor::Args),
     Secret(secret::Args),
 }
@@ -65,6 +67,9 @@ fn command() -> clap::Command {
         })
         .mut_subcommand("replay", |replay| replay.args(flags::arguments(settings::concern_provision)))
         .mut_subcommand("doctor", |doctor| doctor.args(flags::arguments(settings::concern_doctor)))
+        .mut_subcommand("audit", |audit| {
+            audit.mut_subcommands(|command| command.args(flags::arguments(settings::concern_audit)))
+        })
         .mut_subcommand("secret", |secret| {
             secret.mut_subcommand("list", |list| list.args(flags::arguments(settings::concern_secret)))
         })
@@ -94,6 +99,7 @@ pub fn run() -> ExitCode {
         Command::Provision(args) => ("provision", runtime.block_on(provision::run(args, &settings))),
         Command::Replay(args) => ("replay", runtime.block_on(replay::run(args, &settings))),
         Command::Secret(args) => ("secret", secret::run(&args, &settings)),
+        Command::Audit(args) => ("audit", runtime.block_on(audit::run(args, &settings))),
         Command::Doctor(args) => ("doctor", runtime.block_on(doctor::run(args, &settings))),
     };
     // What still runs is a blocking call, such as a name look-up; it holds nothing that matters.

@@ -20,7 +20,7 @@ use crate::stop::{self, Stop};
 mod cursor;
 mod filter;
 mod ndjson;
-mod range;
+pub(crate) mod range;
 mod sink;
 mod subject;
 

@@ -28,6 +28,13 @@ pub(crate) fn concern_doctor(setting: &Setting) -> bool {
     is_common(setting) || matches!(setting.group, "NATS" | "Postgres" | "Secrets")
 }
 
+pub(crate) fn concern_audit(setting: &Setting) -> bool {
+    is_common(setting)
+        || (matches!(setting.group, "NATS" | "Postgres") && setting.name != "NATS_MONITOR_URL")
+        // To verify signatures again.
+        || setting.name.contains("_WEBHOOK_SECRET")
+}
+
 pub(crate) fn concern_secret(setting: &Setting) -> bool {
     is_common(setting) || setting.name.contains("_WEBHOOK_SECRET")
 }

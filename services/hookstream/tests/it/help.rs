@@ -3,6 +3,18 @@ use crate::command::Hookstream;
 const SUBCOMMANDS: [&str; 5] = ["up", "send", "provision", "replay", "doctor"];
 
 #[test]
+fn the_commands_of_the_trail_have_help_too() {
+    for command in ["list", "reverify"] {
+        let help = Hookstream::new(&["audit", command, "--help"]).run_blocking().expect_code(0).stdout;
+        for part in ["Usage:", "Exit code: 0", "Examples:", "[env: HOOKSTREAM_CONFIG]"] {
+            assert!(help.contains(part), "audit {command} --help does not tell {part:?}:\n{help}");
+        }
+    }
+    let wrong = Hookstream::new(&["audit", "list", "--kind", "no-such"]).run_blocking().expect_code(2);
+    assert!(wrong.stderr.contains("suspected_replay"), "{wrong:?}");
+}
+
+#[test]
 fn help_works_at_every_level_and_names_exit_codes_and_examples() {
     let help = Hookstream::new(&["--help"]).run_blocking().expect_code(0);
     for subcommand in SUBCOMMANDS {

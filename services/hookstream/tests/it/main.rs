@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
+mod audit_list;
 mod command;
 mod doctor;
 mod help;
@@ -9,6 +10,7 @@ mod nats_client;
 mod provision;
 mod replay;
 mod replay_faults;
+mod reverify;
 mod secret;
 mod send;
 mod up;

@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ pub struct TestNats {
     server: Arc<Mutex<NatsServer>>,
     client_addr: SocketAddr,
     monitor_url: String,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 impl TestNats {
@@ -37,7 +38,7 @@ impl TestNats {
         let server = blocking(move || NatsServer::start(options)).await;
         let server = server.unwrap_or_else(|error| panic!("no nats-server: {error}"));
         let (client_addr, monitor_url) = (server.client_addr(), server.monitor_url());
-        Self { server: Arc::new(Mutex::new(server)), client_addr, monitor_url, _scratch: scratch }
+        Self { server: Arc::new(Mutex::new(server)), client_addr, monitor_url, scratch }
     }
 
     /// Makes the streams and consumers, as the operator's `hookstream provision --apply` does.
@@ -90,6 +91,11 @@ impl TestNats {
         let bus = Bus::connect(&self.settings(role)).await.expect("settings without files");
         bus.wait_connected(Duration::from_secs(10)).await.unwrap_or_else(|error| panic!("{role}: {error}"));
         bus
+    }
+
+    /// The folder that holds everything the server keeps.
+    pub fn data_dir(&self) -> PathBuf {
+        self.scratch.path().join("nats")
     }
 
     /// Kills the server with SIGKILL.
