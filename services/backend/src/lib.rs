@@ -20,7 +20,7 @@ use anyhow::Context as _;
 use axum::Router;
 use hookstream_bus::{Bus, NatsSettings};
 use hookstream_runtime::admin::Admin;
-use hookstream_runtime::http::{GraceExpired, Limits, serve};
+use hookstream_runtime::http::{Counts, GraceExpired, Limits, serve_counted};
 use hookstream_store::PgSettings;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
@@ -57,7 +57,8 @@ impl Backend {
         limits: Limits,
         shutdown: CancellationToken,
     ) -> Result<(), GraceExpired> {
-        serve(listener, limits, TowerToHyperService::new(self.router()), shutdown).await
+        let counts = Counts::register(&self.admin.metrics);
+        serve_counted(listener, limits, counts, TowerToHyperService::new(self.router()), shutdown).await
     }
 
     /// Keeps the readiness checks `postgres` and `nats` up to date until `shutdown`.

@@ -64,8 +64,9 @@ impl Gateway {
     /// Serves until `shutdown`, then answers what is in flight and closes the connection to NATS.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), GraceExpired> {
         let (limits, bus, rejections) = (self.config.http.clone(), self.bus.clone(), self.rejections.clone());
+        let counts = http::Counts::register(&self.admin.metrics);
         let service = Service::new(self, shutdown.clone());
-        let drained = http::serve(listener, limits, service, shutdown).await;
+        let drained = http::serve_counted(listener, limits, counts, service, shutdown).await;
         rejections.close().await;
         bus.drain().await;
         drained

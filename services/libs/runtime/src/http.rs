@@ -28,6 +28,7 @@ use crate::Settings;
 
 mod accept;
 mod client;
+mod counts;
 mod fault;
 mod framing;
 mod guard;
@@ -39,9 +40,11 @@ mod request_id;
 mod tests;
 mod wire;
 
+use fault::Fault;
 use framing::Framing;
 
 pub use client::{TrustedProxies, network};
+pub use counts::Counts;
 pub use fault::ErrorShape;
 pub use limits::Limits;
 pub use request_id::{REQUEST_ID_HEADER, RequestId};
@@ -84,12 +87,29 @@ where
     B: Body<Data = Bytes> + From<Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let house = house::House::new(&limits);
+    serve_counted(listener, limits, Counts::default(), service, shutdown).await
+}
+
+/// The same, with counts that somebody looks at.
+pub async fn serve_counted<S, B>(
+    listener: TcpListener,
+    limits: Limits,
+    counts: Counts,
+    service: S,
+    shutdown: CancellationToken,
+) -> Result<(), GraceExpired>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + From<Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let house = house::House::new(&limits, counts.clone());
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = admit(&listener, &house, &limits) => accepted,
+            accepted = admit(&listener, &house, &limits, &counts) => accepted,
             () = shutdown.cancelled() => break,
         };
         while connections.try_join_next().is_some() {}
@@ -103,9 +123,11 @@ where
             framing: framing.clone(),
             requests_left: Arc::new(AtomicU64::new(limits.connection_requests_max)),
             errors: limits.errors,
+            counts: counts.clone(),
         };
         let timer = patience.timer();
-        let wire = wire::Wire::new(stream, patience, framing, limits.errors, limits.answer_timeout);
+        let (counts, watched) = (counts.clone(), patience.clone());
+        let wire = wire::Wire::new(stream, patience, framing, &limits, counts.clone());
         let connection = http1::Builder::new()
             .timer(timer)
             // The timer decides between the two timeouts.
@@ -124,6 +146,10 @@ where
                 }
             };
             if let Err(error) = ended {
+                // A connection that rested too long is nobody's fault.
+                if error.is_timeout() && watched.is_within_headers() {
+                    counts.fault("headers_too_slow");
+                }
                 tracing::debug!(peer = %peer, "connection ended: {}", crate::exit::chain(&error));
             }
         });
@@ -150,9 +176,15 @@ async fn drain(
 type Admitted = (TcpStream, SocketAddr, house::Place, patience::Patience);
 
 /// Waits for a connection that may come in, then for its place. `None`: this one came to nothing, try the next.
-async fn admit(listener: &TcpListener, house: &house::House, limits: &Limits) -> Option<Admitted> {
+async fn admit(
+    listener: &TcpListener,
+    house: &house::House,
+    limits: &Limits,
+    counts: &Counts,
+) -> Option<Admitted> {
     let (stream, peer) = accept::accept(listener).await?;
     let Some(visit) = house.enter(peer.ip()) else {
+        counts.fault(Fault::TooManyConnections.code());
         accept::turn_away(&stream, peer, limits.errors);
         return None;
     };

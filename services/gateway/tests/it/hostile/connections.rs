@@ -66,6 +66,7 @@ async fn a_client_with_too_many_connections_is_told_so_and_others_are_served() {
         let answer = further.read_to_close().await?;
         refused(&answer, 429, "too_many_connections");
         assert!(answer.contains("\r\nretry-after: "), "{answer}");
+        assert!(gateway.metric(r#"hookstream_http_faults_total{fault="too_many_connections"}"#) > 0.5);
         accepted(&deliver_from(OTHER, &gateway).await?);
         let proxy = Ipv4Addr::new(127, 0, 0, 4);
         let mut of_proxy = Vec::new();
@@ -108,6 +109,7 @@ async fn a_full_house_has_room_for_whoever_comes_with_a_delivery() {
         for _ in 0..30 {
             accepted(&deliver_from(OTHER, &gateway).await?);
         }
+        assert!(gateway.metric(r#"hookstream_http_faults_total{fault="place_needed"}"#) > 0.5);
         Ok(())
     })
     .await;

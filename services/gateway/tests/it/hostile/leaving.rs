@@ -8,8 +8,10 @@ use crate::gateway::{ISSUE, PATIENCE, TestGateway, accepted, stored_count};
 
 /// Waits until nothing is left of those who left.
 async fn nothing_in_flight(gateway: &TestGateway) {
-    eventually("nothing is in flight", PATIENCE, async || {
-        gateway.metric("hookstream_webhooks_in_flight").abs() < 0.5
+    eventually("nothing is in flight, and nobody connected", PATIENCE, async || {
+        let left =
+            ["hookstream_webhooks_in_flight", "hookstream_http_connections"].map(|line| gateway.metric(line));
+        if left.iter().all(|left| left.abs() < 0.5) { Ok(()) } else { Err(left) }
     })
     .await;
 }

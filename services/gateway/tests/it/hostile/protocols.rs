@@ -1,10 +1,10 @@
 //! H7: other protocols and versions, and `Expect`.
 
 use hookstream_test_support::http::RawConnection;
-use hookstream_test_support::{TestNats, github_delivery, run_test};
+use hookstream_test_support::{TestNats, eventually, github_delivery, run_test};
 
 use super::raw::{chunked, exchange, head, refused, statuses, whole};
-use crate::gateway::{ISSUE, TestGateway, stored_count};
+use crate::gateway::{ISSUE, PATIENCE, TestGateway, stored_count};
 
 /// H7: HTTP/0.9, /2.0 and /3.0, TLS, and what is nothing at all.
 #[tokio::test]
@@ -27,6 +27,36 @@ async fn what_is_no_http_1_is_turned_away() {
             refused(&exchange(gateway.addr, bytes).await?, 400, "malformed_request");
         }
         assert_eq!(gateway.get("/healthz").await.status, 200);
+        Ok(())
+    })
+    .await;
+}
+
+/// H4, H5, H7, H9: what never comes to the gateway proper is counted all the same.
+#[tokio::test]
+async fn what_is_refused_before_it_is_understood_is_counted_by_its_code() {
+    run_test(async || {
+        let nats = TestNats::start().await;
+        let pairs = [("HOOKSTREAM_CLIENT_CONNECTIONS_MAX", "2"), ("HOOKSTREAM_HEADER_TIMEOUT", "200ms")];
+        let gateway = TestGateway::start_with(&nats, &pairs).await;
+        let large = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(70_000));
+        for (request, fault) in [
+            ("nonsense\r\n\r\n", "malformed_request"),
+            ("GET / HTTP/1.1\r\n\r\n", "ambiguous_request"),
+            (&large, "headers_too_large"),
+            ("GET / HT", "headers_too_slow"),
+        ] {
+            let line = format!(r#"hookstream_http_faults_total{{fault="{fault}"}}"#);
+            for count in [1.0, 2.0] {
+                // A reset instead of an answer would be no less refused.
+                let _ = exchange(gateway.addr, request.as_bytes()).await;
+                eventually("it is counted", PATIENCE, async || {
+                    let counted = gateway.metric(&line);
+                    if (counted - count).abs() < 0.5 { Ok(()) } else { Err((fault, counted)) }
+                })
+                .await;
+            }
+        }
         Ok(())
     })
     .await;

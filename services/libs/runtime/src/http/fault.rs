@@ -52,7 +52,8 @@ impl Fault {
         }
     }
 
-    fn code(self) -> &'static str {
+    /// The code in the answer, and of the count.
+    pub(super) fn code(self) -> &'static str {
         match self {
             Self::Malformed => "malformed_request",
             Self::Ambiguous(_) => "ambiguous_request",

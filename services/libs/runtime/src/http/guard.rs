@@ -13,6 +13,7 @@ use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::service::Service;
 use hyper::{Request, Response};
 
+use super::counts::Counts;
 use super::fault::{ErrorShape, Fault};
 use super::house::House;
 use super::patience::Patience;
@@ -31,6 +32,7 @@ pub(super) struct Guarded<S> {
     /// Of this connection.
     pub(super) requests_left: Arc<AtomicU64>,
     pub(super) errors: ErrorShape,
+    pub(super) counts: Counts,
 }
 
 impl<S, B> Service<Request<Incoming>> for Guarded<S>
@@ -50,6 +52,7 @@ where
         request.extensions_mut().insert(id);
         request.extensions_mut().insert(PeerAddr(self.peer));
         let (inner, house, errors) = (self.inner.clone(), self.house.clone(), self.errors);
+        let counts = self.counts.clone();
         let last = self.requests_left.fetch_sub(1, Ordering::Relaxed) <= 1;
         Box::pin(async move {
             let mut response = match verdict {
@@ -61,12 +64,14 @@ where
                         Ok(Err(never)) => match never {},
                         Err(_) => {
                             tracing::error!(request_id = %id, "request {id} panicked; answered 500");
+                            counts.fault(Fault::Internal.code());
                             answer(Fault::Internal, errors, id)
                         }
                     }
                 }
                 Err(how) => {
                     tracing::debug!(request_id = %id, "refused request {id}: {how}");
+                    counts.fault(Fault::Ambiguous(how).code());
                     answer(Fault::Ambiguous(how), errors, id)
                 }
             };

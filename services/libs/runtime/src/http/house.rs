@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::client::network;
+use super::counts::Counts;
 use super::patience::Patience;
 use super::{Limits, TrustedProxies};
 
@@ -26,6 +27,7 @@ struct Inner {
     client_max: usize,
     trusted: TrustedProxies,
     guests: Mutex<Guests>,
+    counts: Counts,
 }
 
 #[derive(Default)]
@@ -58,12 +60,13 @@ pub(super) struct Place {
 }
 
 impl House {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits, counts: Counts) -> Self {
         Self(Arc::new(Inner {
             places: Arc::new(Semaphore::new(limits.connections_max)),
             client_max: limits.client_connections_max,
             trusted: limits.trusted_proxies.clone(),
             guests: Mutex::default(),
+            counts,
         }))
     }
 
@@ -100,7 +103,9 @@ impl Visit {
             if let Ok(permit) = Arc::clone(&places).try_acquire_owned() {
                 break permit;
             }
-            self.house.guests().make_room();
+            if self.house.guests().make_room() {
+                self.house.0.counts.fault("place_needed");
+            }
             // The semaphore is never closed. Who is being answered now may rest a moment later.
             if let Ok(Ok(permit)) = timeout(LOOK_AGAIN, Arc::clone(&places).acquire_owned()).await {
                 break permit;
@@ -113,19 +118,23 @@ impl Visit {
         guests.next += 1;
         guests.served.insert(number, guest);
         drop(guests);
+        self.house.0.counts.connected(1);
         Place { number, leave, _permit: permit, visit: self }
     }
 }
 
 impl Guests {
-    fn make_room(&self) {
+    /// Tells one to leave, if any can.
+    fn make_room(&self) -> bool {
         let idle = self.served.values().filter(|guest| !guest.leave.is_cancelled()).filter_map(|guest| {
             let connections = self.clients.get(&guest.client).copied().unwrap_or_default();
             Some((connections, std::cmp::Reverse(guest.patience.waits_since()?), guest))
         });
-        if let Some((.., guest)) = idle.max_by_key(|(connections, since, _)| (*connections, *since)) {
+        let longest = idle.max_by_key(|(connections, since, _)| (*connections, *since));
+        if let Some((.., guest)) = &longest {
             guest.leave.cancel();
         }
+        longest.is_some()
     }
 }
 
@@ -143,6 +152,7 @@ impl Drop for Visit {
 impl Drop for Place {
     fn drop(&mut self) {
         self.visit.house.guests().served.remove(&self.number);
+        self.visit.house.0.counts.connected(-1);
     }
 }
 
@@ -154,7 +164,8 @@ mod tests {
 
     fn house(connections_max: usize, client_connections_max: usize) -> House {
         let trusted_proxies = TrustedProxies::parse("10.0.0.1").unwrap();
-        House::new(&Limits { connections_max, client_connections_max, trusted_proxies, ..Limits::default() })
+        let limits = Limits { connections_max, client_connections_max, trusted_proxies, ..Limits::default() };
+        House::new(&limits, Counts::default())
     }
 
     fn client(n: u8) -> IpAddr {

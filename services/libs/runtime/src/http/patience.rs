@@ -69,6 +69,11 @@ impl Patience {
         }
     }
 
+    /// Whether headers are waited for, rather than a next request.
+    pub(super) fn is_within_headers(&self) -> bool {
+        matches!(*self.waiting(), Waiting::Headers { .. })
+    }
+
     /// `None` if there is nothing to wait for.
     fn deadline(&self) -> Option<Instant> {
         match *self.waiting() {

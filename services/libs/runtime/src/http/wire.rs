@@ -13,6 +13,8 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
+use super::Limits;
+use super::counts::Counts;
 use super::fault::{ErrorShape, Fault};
 use super::framing::Framing;
 use super::patience::Patience;
@@ -36,6 +38,7 @@ pub(super) struct Wire {
     framing: SharedFraming,
     errors: ErrorShape,
     answer_timeout: Duration,
+    counts: Counts,
     /// Runs while an answer waits for the client.
     stalled: Option<Pin<Box<Sleep>>>,
     /// What is left to write in place of hyper's own answer.
@@ -57,11 +60,20 @@ impl Wire {
         stream: TcpStream,
         patience: Patience,
         framing: SharedFraming,
-        errors: ErrorShape,
-        answer_timeout: Duration,
+        limits: &Limits,
+        counts: Counts,
     ) -> Self {
-        let (stalled, instead, linger) = (None, Vec::new(), None);
-        Self { stream, patience, framing, errors, answer_timeout, stalled, instead, linger }
+        Self {
+            stream,
+            patience,
+            framing,
+            errors: limits.errors,
+            answer_timeout: limits.answer_timeout,
+            counts,
+            stalled: None,
+            instead: Vec::new(),
+            linger: None,
+        }
     }
 
     /// Whether hyper writes an answer of its own: no request is being answered, and ours carry an id.
@@ -80,6 +92,7 @@ impl Wire {
         let timeout = self.answer_timeout;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(timeout)));
         ready!(stalled.as_mut().poll(cx));
+        self.counts.fault("answer_not_taken");
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not take its answer")))
     }
 
@@ -132,6 +145,7 @@ impl Read for Wire {
 impl Write for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if let Some(fault) = self.fault_of_hyper(bytes) {
+            self.counts.fault(fault.code());
             self.instead = fault.answer(self.errors);
             let until = Box::pin(sleep(LINGER));
             self.linger = Some(Linger { until, left: LINGER_BYTES_MAX, told: false });
