@@ -11,6 +11,10 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::refusal::Refusal;
 
+mod pieces;
+
+use pieces::Pieces;
+
 /// Bounds on bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BodyLimits {
@@ -54,29 +58,6 @@ impl Room {
     }
 }
 
-/// A body in pieces. It has taken room for all that it may hold, filled or not: never more than the largest body.
-#[derive(Debug, Default)]
-struct Pieces {
-    bytes: Vec<u8>,
-    room: usize,
-    taken: Option<OwnedSemaphorePermit>,
-}
-
-impl Pieces {
-    fn push(&mut self, piece: &[u8], bytes_max: usize, room: &Room) -> Result<(), Refusal> {
-        let needed = self.bytes.len() + piece.len();
-        if needed > self.bytes.capacity() {
-            // Twice as much each time, or every piece would be copied over and over.
-            let target = needed.max(self.bytes.capacity().saturating_mul(2)).min(bytes_max);
-            room.take(target.saturating_sub(self.room), &mut self.taken)?;
-            self.room = self.room.max(target);
-            self.bytes.reserve_exact(target - self.bytes.len());
-        }
-        self.bytes.extend_from_slice(piece);
-        Ok(())
-    }
-}
-
 /// Refuses a body that says beforehand that it is too large: before it is read, and before `100 Continue` asks for it.
 pub(crate) fn check_declared_size(headers: &HeaderMap, limits: &BodyLimits) -> Result<(), Refusal> {
     // hyper has refused requests whose lengths are malformed or differ.
@@ -112,7 +93,7 @@ impl<B: Body<Data = Bytes> + Unpin> Arriving<B> {
         let (mut only, mut taken) = (Bytes::new(), None);
         let mut pieces = Pieces::default();
         loop {
-            let received = only.len() + pieces.bytes.len();
+            let received = only.len() + pieces.len();
             let frame = match timeout_at(start + patience(limits, received), self.body.frame()).await {
                 Ok(Some(Ok(frame))) => frame,
                 Ok(Some(Err(_))) => return Err(Refusal::BrokenBody),
@@ -131,18 +112,17 @@ impl<B: Body<Data = Bytes> + Unpin> Arriving<B> {
             }
             if !only.is_empty() {
                 // With the room that it has taken.
-                pieces = Pieces { bytes: Vec::new(), room: only.len(), taken: taken.take() };
+                pieces = Pieces::with_room(only.len(), taken.take());
                 pieces.push(&std::mem::take(&mut only), limits.bytes_max, room)?;
             }
             pieces.push(&data, limits.bytes_max, room)?;
         }
         self.over = true;
-        let whole = if pieces.bytes.is_empty() {
-            WholeBody { bytes: only, _room: taken }
-        } else {
-            WholeBody { bytes: pieces.bytes.into(), _room: pieces.taken }
-        };
-        Ok(whole)
+        if pieces.len() > 0 {
+            let (bytes, taken) = pieces.into_parts();
+            return Ok(WholeBody { bytes, _room: taken });
+        }
+        Ok(WholeBody { bytes: only, _room: taken })
     }
 }
 
@@ -202,23 +182,5 @@ mod tests {
         assert_eq!(read(b"0123456789").await.unwrap().bytes, &b"0123456789"[..]);
         assert_eq!(read(b"0123456789A").await.unwrap_err(), Refusal::TooLarge(10));
         assert_eq!(read(b"").await.unwrap().bytes, &b""[..]);
-    }
-
-    #[test]
-    fn pieces_have_room_for_all_they_hold_and_hold_no_more_than_the_largest_body() {
-        let (room, free) = (Room::new(&LIMITS), |room: &Room| room.0.available_permits());
-        let mut pieces = Pieces::default();
-        for (piece, held) in [("012", 3), ("3", 6), ("456", 10), ("789", 10)] {
-            pieces.push(piece.as_bytes(), LIMITS.bytes_max, &room).unwrap();
-            assert_eq!(
-                (pieces.bytes.capacity(), free(&room)),
-                (held, LIMITS.all_bytes_max - held),
-                "{piece}"
-            );
-        }
-        let mut other = Pieces::default();
-        assert_eq!(other.push(b"012345", LIMITS.bytes_max, &room), Err(Refusal::Overloaded));
-        drop((pieces, other));
-        assert_eq!(free(&room), LIMITS.all_bytes_max);
     }
 }
