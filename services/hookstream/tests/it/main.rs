@@ -5,8 +5,10 @@
 mod audit_list;
 mod command;
 mod doctor;
+mod flood;
 mod help;
 mod nats_client;
+mod parts;
 mod provision;
 mod replay;
 mod replay_faults;
