@@ -63,6 +63,7 @@ mod tests {
         assert_eq!(json("application/json", b"{}").unwrap(), Cow::Borrowed(b"{}"));
     }
 
+    // T12
     #[test]
     fn a_form_has_exactly_one_payload() {
         for form in [&b""[..], b"a=b", b"Payload={}", b"payloads={}"] {

@@ -43,7 +43,7 @@ pub struct Rule {
 }
 
 /// What a delivery says.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     /// Its id, if the sender gave it one, in the form that an event id can hold.
     pub id: Option<String>,

@@ -153,6 +153,7 @@ fn a_body_without_its_events_own_key_is_refused() {
     assert!(describe_text("star", r#"{"action":"deleted"}"#).is_err());
 }
 
+// R4
 #[test]
 fn a_sample_relabelled_as_an_event_that_starts_work_is_refused() {
     for (sample, event) in [
@@ -174,6 +175,7 @@ fn a_sample_relabelled_as_an_event_that_starts_work_is_refused() {
     }
 }
 
+// J7
 #[test]
 fn unknown_events_and_actions_are_accepted() {
     let body = r#"{"action":"brewed","repository":{"url":"https://x/r"}}"#;
@@ -224,6 +226,7 @@ fn assert_safe(described: &Description) {
     assert!(Subject::parse_stored(&described.subject.stored()).is_some());
 }
 
+// J4, J9
 #[test]
 fn odd_values_in_known_fields_are_survived() {
     let long = format!("\"{}\"", "é".repeat(1_000_000));

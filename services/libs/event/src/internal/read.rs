@@ -23,6 +23,9 @@ pub mod limit {
     pub const TEXT: usize = 65_536;
     /// Largest `phase_data` and `metadata`, in bytes of JSON.
     pub const JSON_BYTES: usize = 1024 * 1024;
+    /// Most values in `phase_data` and `metadata`, counted as commas, colons and opening brackets. In memory a small
+    /// value takes a hundred times the bytes that it is written with.
+    pub const JSON_VALUES: usize = 10_000;
     /// Largest whole number: what every JSON reader holds exactly.
     pub const INTEGER: i64 = (1 << 53) - 1;
     /// Largest `duration_seconds` and `cost_usd`.
@@ -115,8 +118,11 @@ pub(super) fn time(raw: &str) -> Result<OffsetDateTime, Rule> {
     if !text.is_ascii() || !(19..=40).contains(&text.len()) {
         return Err(RULE);
     }
-    if text.as_bytes()[10] == b' ' {
-        text.replace_range(10..11, "T");
+    match text.as_bytes()[10] {
+        b'T' | b't' => {}
+        b' ' => text.replace_range(10..11, "T"),
+        // The parser would take anything here.
+        _ => return Err(RULE),
     }
     let has_offset = text[19..].contains(['Z', 'z', '+', '-']);
     if !has_offset {
@@ -139,9 +145,10 @@ pub(super) fn one_of<T: Copy>(all: &[T], as_str: fn(T) -> &'static str) -> impl 
 
 /// An object that is kept as JSON, free of U+0000.
 pub(super) fn object(raw: &str) -> Result<Map<String, Value>, Rule> {
-    const RULE: Rule =
-        Cow::Borrowed("must be an object of at most 1048576 bytes, with valid texts and numbers");
-    if raw.len() > limit::JSON_BYTES {
+    const RULE: Rule = Cow::Borrowed(
+        "must be an object of at most 1048576 bytes and 10000 values, with valid texts and numbers",
+    );
+    if raw.len() > limit::JSON_BYTES || json::count_values(raw) > limit::JSON_VALUES {
         return Err(RULE);
     }
     json::clean_object(raw).ok_or(RULE)

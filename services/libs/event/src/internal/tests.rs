@@ -147,6 +147,7 @@ fn each_type_has_its_address_and_what_it_is_about() {
     }
 }
 
+// J3
 #[test]
 fn nul_becomes_a_replacement_character_in_free_text_and_in_kept_json() {
     let body = br#"{"type":"workflow.completed","adw_id":"a","status":"failed","error_message":"x\u0000y",
@@ -157,6 +158,7 @@ fn nul_becomes_a_replacement_character_in_free_text_and_in_kept_json() {
     assert_eq!(serde_json::Value::Object(done.metadata.unwrap()), expected);
 }
 
+// J8
 #[test]
 fn bodies_that_are_no_event_are_told_apart() {
     let cases: [(&[u8], InvalidBody); 9] = [
@@ -207,6 +209,18 @@ fn lengths_are_bounded() {
     };
     assert!(metadata(limit::JSON_BYTES).is_ok());
     assert!(metadata(limit::JSON_BYTES + 1).is_err());
+
+    let values = |zeros: usize| {
+        let body = format!(
+            r#"{{"type":"workflow.completed","adw_id":"a","status":"failed","metadata":{{"k":[{}"{}"]}}}}"#,
+            "0,".repeat(zeros),
+            r#"[,:{\\\""#.repeat(limit::JSON_VALUES)
+        );
+        decode(body.as_bytes(), None)
+    };
+    // Two opening brackets, a colon, and a comma behind each zero.
+    assert!(values(limit::JSON_VALUES - 3).is_ok(), "what is in a text does not count");
+    assert!(values(limit::JSON_VALUES - 2).is_err());
 }
 
 #[test]
@@ -242,6 +256,8 @@ fn times_are_read_as_senders_write_them() {
         "",
         "2026-11-23",
         "2026-11-23T12:30",
+        "2026-11-23P12:30:15Z",
+        "2026-11-23_12:30:15",
         "2026-11-31T12:30:15Z",
         "2026-11-23T24:00:00Z",
         "2026-11-23T12:30:15 Z",

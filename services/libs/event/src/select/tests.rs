@@ -36,6 +36,7 @@ fn every_kind_of_value_is_picked_or_marked() {
     assert_eq!((selected.text("int"), selected.integer("text")), (None, None));
 }
 
+// J2
 #[test]
 fn the_last_of_doubled_keys_wins_at_every_level() {
     assert_eq!(read(r#"{"c":1,"c":"two"}"#).unwrap(), [("c", Picked::Text("two".into()))]);
@@ -48,6 +49,7 @@ fn the_last_of_doubled_keys_wins_at_every_level() {
     assert_eq!(read(r#"{"a":{"b":1},"\u0061":null}"#).unwrap(), [("a", Picked::Null)], "however it is spelt");
 }
 
+// J8
 #[test]
 fn bodies_that_are_no_json_object_say_why() {
     let cases: [(&[u8], BodyError); 18] = [
@@ -76,6 +78,7 @@ fn bodies_that_are_no_json_object_say_why() {
     }
 }
 
+// J1
 #[test]
 fn nesting_is_bounded_wherever_it_is() {
     for (depth, fits) in [(DEPTH_MAX - 1, true), (DEPTH_MAX, false), (1_000_000, false)] {
@@ -99,6 +102,7 @@ fn brackets_in_texts_do_not_count_as_nesting() {
     assert_eq!(read(&wide).unwrap(), [("c", Picked::Array)]);
 }
 
+// J4
 #[test]
 fn numbers_beyond_every_range_are_numbers() {
     let huge = "9".repeat(100_000);
