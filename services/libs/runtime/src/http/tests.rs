@@ -100,6 +100,7 @@ async fn every_answer_names_its_request() {
     assert_ne!(id(&one), id(&other));
 }
 
+// J6
 #[tokio::test]
 async fn a_panic_is_a_500_and_harms_nobody_else() {
     let server = server(Limits::default()).await;

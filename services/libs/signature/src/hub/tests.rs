@@ -21,6 +21,7 @@ fn verify_text(value: &str) -> Result<Verified, VerifyError> {
     verify(&ring(&[GITHUB_SECRET]), &[value.as_bytes()], GITHUB_BODY)
 }
 
+// T11
 #[test]
 fn the_vector_of_githubs_documentation_verifies() {
     let verified = verify_text(GITHUB_SIGNATURE).unwrap();
@@ -71,11 +72,13 @@ fn the_vectors_of_rfc_4231_verify() {
     }
 }
 
+// T1
 #[test]
 fn a_missing_signature_is_missing() {
     assert_eq!(verify(&ring(&[GITHUB_SECRET]), &[], GITHUB_BODY), Err(VerifyError::Missing));
 }
 
+// T1
 #[test]
 fn an_empty_signature_is_malformed() {
     for value in ["", "sha256=", "sha256", "="] {
@@ -83,6 +86,7 @@ fn an_empty_signature_is_malformed() {
     }
 }
 
+// T3
 #[test]
 fn a_tag_of_any_other_length_is_malformed() {
     let hex = GITHUB_SIGNATURE.strip_prefix("sha256=").unwrap();
@@ -94,6 +98,7 @@ fn a_tag_of_any_other_length_is_malformed() {
     }
 }
 
+// T4
 #[test]
 fn hex_digits_may_be_of_either_case_but_the_prefix_may_not() {
     let hex = GITHUB_SIGNATURE.strip_prefix("sha256=").unwrap();
@@ -107,6 +112,7 @@ fn hex_digits_may_be_of_either_case_but_the_prefix_may_not() {
     }
 }
 
+// T4
 #[test]
 fn nothing_is_trimmed_unquoted_or_overlooked() {
     let good = GITHUB_SIGNATURE;
@@ -135,6 +141,7 @@ fn nothing_is_trimmed_unquoted_or_overlooked() {
     assert_eq!(verify(&ring(&[GITHUB_SECRET]), &[&no_utf8], GITHUB_BODY), Err(VerifyError::Malformed));
 }
 
+// T5
 #[test]
 fn two_signatures_are_malformed_even_if_both_are_good() {
     let good = GITHUB_SIGNATURE.as_bytes();
@@ -147,6 +154,7 @@ fn two_signatures_are_malformed_even_if_both_are_good() {
     }
 }
 
+// T7
 #[test]
 fn a_sha1_signature_never_counts() {
     // The value GitHub would send in X-Hub-Signature for its documented vector.
@@ -183,6 +191,7 @@ fn a_secret_of_white_space_or_none_is_refused() {
     }
 }
 
+// T6
 #[test]
 fn a_secret_is_used_to_the_last_byte() {
     let signed_with_newline = sign(&Key::new("k", b"secret\n").unwrap(), b"{}");

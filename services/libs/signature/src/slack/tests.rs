@@ -20,6 +20,7 @@ fn verify_at(time: &str, signature: &str, now: i64) -> Result<Verified, VerifyEr
     verify(&ring(), &headers, now, BODY)
 }
 
+// T11
 #[test]
 fn the_vector_of_slacks_documentation_verifies() {
     let verified = verify_at("1531420618", SIGNATURE, SIGNED_AT).unwrap();

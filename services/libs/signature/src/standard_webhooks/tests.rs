@@ -40,6 +40,7 @@ fn ring() -> Keyring {
     Keyring::new(vec![key()]).unwrap()
 }
 
+// T11
 #[test]
 fn the_vector_of_the_reference_libraries_verifies() {
     let verified = GOOD.verify().unwrap();
@@ -72,6 +73,7 @@ fn a_secret_may_lack_its_padding() {
     assert_eq!(sign(&padded, "a", 1, b""), sign(&bare, "a", 1, b""));
 }
 
+// R6
 #[test]
 fn each_missing_header_is_missing() {
     let one: &[&[u8]] = &[b"x"];
@@ -96,6 +98,7 @@ fn each_doubled_header_is_malformed_even_if_both_values_are_good() {
     }
 }
 
+// R7
 #[test]
 fn an_id_that_could_be_ambiguous_or_do_harm_is_malformed() {
     for id in ["", "a.b", "msg 1", "*", ">", "a\0", "é", "a\r\nb", &"a".repeat(129), &"a".repeat(10_000)] {
