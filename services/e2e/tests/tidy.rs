@@ -145,7 +145,9 @@ fn nothing_depends_on_a_service_but_the_operators_command() {
         assert!(dependents.is_empty(), "{name} is named by {dependents:?}");
     }
     for name in &graph.ours {
-        assert!(!graph.reaches(name).contains("hookstream-test-support"), "{name} ships test-support");
+        for unshipped in ["hookstream-test-support", "hookstream-fuzz-targets"] {
+            assert!(!graph.reaches(name).contains(unshipped), "{name} ships {unshipped}");
+        }
     }
 }
 
@@ -169,6 +171,37 @@ fn production_code_neither_unwraps_nor_defers() {
         for word in &forbidden {
             assert!(!text.contains(word.as_str()), "{} holds {word}", path.display());
         }
+    }
+}
+
+/// The cases that `services/gateway/tests/it/main.rs` lists: letter and last number.
+const CASES: [(char, u32); 5] = [('T', 13), ('R', 7), ('H', 11), ('J', 9), ('L', 3)];
+
+#[test]
+fn every_hostile_case_has_a_test() {
+    let mut found = BTreeSet::new();
+    for path in files(&root().join("services"), "rs") {
+        let text = fs::read_to_string(&path).expect("a readable file");
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        for (at, line) in lines.iter().enumerate() {
+            let Some(comment) = line.strip_prefix("///").or_else(|| line.strip_prefix("//")) else {
+                continue;
+            };
+            // A comment in front of a test, with whatever else stands between them.
+            let rest = lines[at..].iter().find(|line| !line.starts_with("//"));
+            if !rest.is_some_and(|line| line.starts_with("#[test") || line.starts_with("#[tokio::test")) {
+                continue;
+            }
+            let words = comment.split([' ', ',', ':', '.']).filter(|word| !word.is_empty());
+            found.extend(words.map_while(|word| {
+                let number: u32 = word.get(1..)?.parse().ok()?;
+                Some((word.chars().next()?, number))
+            }));
+        }
+    }
+    for (letter, last) in CASES {
+        let missing: Vec<u32> = (1..=last).filter(|number| !found.contains(&(letter, *number))).collect();
+        assert!(missing.is_empty(), "no test says that it covers {letter}{missing:?}");
     }
 }
 

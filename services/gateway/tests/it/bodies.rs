@@ -8,6 +8,7 @@ fn nested(depth: usize) -> String {
     format!(r#"{{"issue":{{"number":1}},"deep":{}{}}}"#, "[".repeat(depth), "]".repeat(depth))
 }
 
+// J3, J8
 #[tokio::test]
 async fn a_body_that_is_no_json_object_is_400() {
     run_test(async || {
@@ -44,6 +45,7 @@ async fn a_body_that_is_no_json_object_is_400() {
     .await;
 }
 
+// R4
 #[tokio::test]
 async fn a_body_that_disagrees_with_its_event_is_400() {
     run_test(async || {
@@ -60,6 +62,7 @@ async fn a_body_that_disagrees_with_its_event_is_400() {
     .await;
 }
 
+// J2, J3, J4, J7
 #[tokio::test]
 async fn odd_but_legal_bodies_are_stored_to_the_byte() {
     run_test(async || {
@@ -88,6 +91,7 @@ async fn odd_but_legal_bodies_are_stored_to_the_byte() {
     .await;
 }
 
+// T12
 #[tokio::test]
 async fn a_form_is_verified_as_it_came_and_its_payload_is_the_event() {
     run_test(async || {
@@ -110,6 +114,7 @@ async fn a_form_is_verified_as_it_came_and_its_payload_is_the_event() {
     .await;
 }
 
+// T12
 #[tokio::test]
 async fn a_form_without_exactly_one_payload_is_400() {
     run_test(async || {

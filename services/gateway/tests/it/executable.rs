@@ -6,7 +6,7 @@ use hookstream_test_support::{GITHUB_SECRET, INTERNAL_SECRET, TestNats, eventual
 
 use crate::gateway::PATIENCE;
 
-const EXECUTABLE: &str = env!("CARGO_BIN_EXE_hookstream-gateway");
+pub(crate) const EXECUTABLE: &str = env!("CARGO_BIN_EXE_hookstream-gateway");
 
 /// The environment that a gateway needs.
 pub(crate) fn usual(nats_url: &str) -> [(&str, &str); 4] {
@@ -79,8 +79,8 @@ impl Process {
     pub(crate) async fn url(&self) -> String {
         eventually("the gateway says where it listens", PATIENCE, async || {
             let log = self.log();
-            let (_, rest) = log.split_once(r#""address":""#).ok_or(log.clone())?;
-            Ok::<_, String>(format!("http://{}", rest.split('"').next().unwrap_or_default()))
+            let (_, rest) = log.split_once("listening on ").ok_or(log.clone())?;
+            Ok::<_, String>(format!("http://{}", rest.split(['"', ' ']).next().unwrap_or_default()))
         })
         .await
     }

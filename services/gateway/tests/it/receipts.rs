@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::gateway::{ISSUE, TestGateway, accepted, stored_count};
 
+// R1
 #[tokio::test]
 async fn a_stored_event_is_202_and_the_same_again_is_200_with_the_first_sequence() {
     run_test(async || {
@@ -30,6 +31,7 @@ async fn a_stored_event_is_202_and_the_same_again_is_200_with_the_first_sequence
     .await;
 }
 
+// R1
 #[tokio::test]
 async fn the_same_delivery_a_hundred_times_at_once_is_stored_once() {
     run_test(async || {

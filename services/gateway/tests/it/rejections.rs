@@ -35,6 +35,7 @@ async fn told(nats: &TestNats, refusals: u64) -> Vec<(String, Value)> {
     .await
 }
 
+// L1
 #[tokio::test]
 async fn a_refusal_is_told_with_what_matters_and_nothing_secret() {
     run_test(async || {

@@ -16,6 +16,7 @@ fn replays(gateway: &TestGateway, action: &str) -> f64 {
     gateway.metric(&line)
 }
 
+// R2
 #[tokio::test]
 async fn the_same_body_under_a_new_id_is_stored_flagged_and_counted() {
     run_test(async || {
@@ -40,6 +41,7 @@ async fn the_same_body_under_a_new_id_is_stored_flagged_and_counted() {
     .await;
 }
 
+// R2
 #[tokio::test]
 async fn a_source_set_to_reject_refuses_the_same_body_under_a_new_id() {
     run_test(async || {
@@ -61,6 +63,7 @@ async fn a_source_set_to_reject_refuses_the_same_body_under_a_new_id() {
     .await;
 }
 
+// R2
 #[tokio::test]
 async fn of_many_ids_for_one_body_at_once_only_one_is_stored() {
     run_test(async || {

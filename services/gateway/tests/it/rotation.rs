@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hookstream_signature::{Key, gitlab, hub};
+use hookstream_test_support::http::RawConnection;
 use hookstream_test_support::{GITHUB_SECRET, TestNats, eventually, github_delivery, run_test};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -26,6 +27,7 @@ async fn start(nats: &TestNats, config: &Path) -> TestGateway {
     TestGateway::start_with(nats, &[("HOOKSTREAM_CONFIG", config.to_str().unwrap())]).await
 }
 
+// R5
 #[tokio::test]
 async fn a_rotation_under_load_refuses_no_honest_request() {
     run_test(async || {
@@ -78,6 +80,7 @@ async fn a_rotation_under_load_refuses_no_honest_request() {
     .await;
 }
 
+// R5
 #[tokio::test]
 async fn a_key_is_refused_from_its_second_on_and_after_it_was_taken_away() {
     run_test(async || {
@@ -110,6 +113,39 @@ async fn a_key_is_refused_from_its_second_on_and_after_it_was_taken_away() {
         })
         .await;
         assert_eq!(status(&gateway.url, GITHUB_SECRET).await, 202);
+        Ok(())
+    })
+    .await;
+}
+
+// R5
+#[tokio::test]
+async fn a_request_is_verified_with_the_keys_that_it_began_with() {
+    run_test(async || {
+        let (nats, folder) = (TestNats::start().await, tempfile::tempdir()?);
+        let config = folder.path().join("c.toml");
+        std::fs::write(&config, "[sources.github]\nsecrets = [{ secret = 'going' }]\n")?;
+        let gateway = start(&nats, &config).await;
+        let head = format!(
+            "POST /webhooks/github HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\nconnection: close\r\n\
+             x-github-event: issues\r\nx-github-delivery: began-before\r\n{SIGNATURE}: {}\r\ncontent-length: {}\r\n\
+             expect: 100-continue\r\n\r\n",
+            signature("going"),
+            ISSUE.len()
+        );
+        let mut connection = RawConnection::open(gateway.addr).await?;
+        connection.send(head.as_bytes()).await?;
+        // Now it has begun: the gateway asks for the body.
+        assert!(connection.read_some().await?.starts_with("HTTP/1.1 100 "));
+        std::fs::write(&config, "")?;
+        eventually("the key is gone", PATIENCE, async || match status(&gateway.url, "going").await {
+            401 => Ok(()),
+            other => Err(other),
+        })
+        .await;
+        connection.send(ISSUE.as_bytes()).await?;
+        let answer = connection.read_all().await?;
+        assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
         Ok(())
     })
     .await;

@@ -4,6 +4,7 @@ use hyper::Method;
 
 use crate::gateway::{ISSUE, TestGateway, refused, stored_count};
 
+// T2
 #[tokio::test]
 async fn an_unknown_source_or_path_is_404() {
     run_test(async || {

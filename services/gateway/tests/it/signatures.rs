@@ -14,6 +14,7 @@ fn good(delivery: &Delivery) -> String {
     delivery.header(SIGNATURE).unwrap().to_owned()
 }
 
+// T1, T3, T5, T10
 #[tokio::test]
 async fn every_bad_github_signature_gets_one_same_401_and_stores_nothing() {
     run_test(async || {
@@ -64,6 +65,7 @@ async fn every_bad_github_signature_gets_one_same_401_and_stores_nothing() {
     .await;
 }
 
+// T7
 #[tokio::test]
 async fn a_sha1_signature_does_not_count() {
     run_test(async || {
@@ -82,6 +84,7 @@ async fn a_sha1_signature_does_not_count() {
     .await;
 }
 
+// T11
 #[tokio::test]
 async fn the_vector_that_github_publishes_is_genuine() {
     run_test(async || {
@@ -96,6 +99,7 @@ async fn the_vector_that_github_publishes_is_genuine() {
     .await;
 }
 
+// T4
 #[tokio::test]
 async fn hex_digits_may_be_of_either_case() {
     run_test(async || {
@@ -110,6 +114,7 @@ async fn hex_digits_may_be_of_either_case() {
     .await;
 }
 
+// T1
 #[tokio::test]
 async fn an_unsigned_delivery_is_401_whatever_else_is_wrong_with_it() {
     run_test(async || {
@@ -125,6 +130,7 @@ async fn an_unsigned_delivery_is_401_whatever_else_is_wrong_with_it() {
     .await;
 }
 
+// R5
 #[tokio::test]
 async fn while_a_secret_is_rotated_both_verify_and_the_key_is_told() {
     run_test(async || {
@@ -161,6 +167,7 @@ fn signed_at(offset: i64, body: &str) -> anyhow::Result<Delivery> {
 
 const PAUSE: &str = r#"{"type":"queue.paused"}"#;
 
+// R6
 #[tokio::test]
 async fn a_timestamp_outside_five_minutes_gets_the_same_401() {
     run_test(async || {
@@ -188,6 +195,7 @@ async fn a_timestamp_outside_five_minutes_gets_the_same_401() {
     .await;
 }
 
+// T1, R6
 #[tokio::test]
 async fn every_bad_internal_signature_gets_one_same_401() {
     run_test(async || {

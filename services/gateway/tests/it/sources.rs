@@ -209,6 +209,7 @@ async fn standard_webhooks_of_others_need_not_be_of_our_types() {
     .await;
 }
 
+// T10
 #[tokio::test]
 async fn a_source_takes_only_its_own_signature_and_an_unknown_source_is_404() {
     run_test(async || {

@@ -14,6 +14,7 @@ const BODY: &str = r#"{
     "sender": {"login": "octocat"}
 }"#;
 
+// T10
 #[tokio::test]
 async fn the_headers_of_a_stored_event_are_the_documented_ones_and_no_others() {
     run_test(async || {

@@ -43,6 +43,8 @@ pub struct Limits {
     pub max_bytes: Option<u64>,
     /// How long `WEBHOOKS` keeps an event.
     pub max_age: Option<Duration>,
+    /// How long `WEBHOOKS` remembers the id of an event.
+    pub duplicate_window: Option<Duration>,
 }
 
 impl Topology {
@@ -64,8 +66,12 @@ impl Topology {
             if let Some(bytes) = limits.max_bytes {
                 asset.state_field("max_bytes", bytes.into());
             }
-            if let Some(age) = limits.max_age {
-                asset.state_field("max_age", u64::try_from(age.as_nanos()).unwrap_or(u64::MAX).into());
+            for (field, duration) in
+                [("max_age", limits.max_age), ("duplicate_window", limits.duplicate_window)]
+            {
+                if let Some(duration) = duration {
+                    asset.state_field(field, u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).into());
+                }
             }
         }
         self

@@ -60,7 +60,7 @@ async fn a_body_that_no_message_can_hold_is_too_large() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_stream_refuses_and_drops_nothing() {
-    let limits = Limits { max_bytes: Some(20_000), max_age: None };
+    let limits = Limits { max_bytes: Some(20_000), ..Limits::default() };
     let nats = provisioned(Topology::embedded().with_limits(limits)).await;
     let gateway = gateway(&nats).await;
     let mut stored = 0;

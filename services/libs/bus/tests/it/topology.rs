@@ -129,7 +129,11 @@ async fn what_cannot_be_changed_in_place_is_said_and_left() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bounds_of_the_event_stream_are_settings() {
-    let limits = Limits { max_bytes: Some(1 << 30), max_age: Some(Duration::from_hours(24)) };
+    let limits = Limits {
+        max_bytes: Some(1 << 30),
+        max_age: Some(Duration::from_hours(24)),
+        duplicate_window: Some(Duration::from_secs(1)),
+    };
     let nats = provisioned(Topology::embedded().with_limits(limits)).await;
     let operator = nats.connect("operator").await;
     assert_eq!(operator.stream_state("WEBHOOKS").await.unwrap().bytes_max, Some(1 << 30));
@@ -137,6 +141,7 @@ async fn the_bounds_of_the_event_stream_are_settings() {
     assert_eq!(
         shown(&differences),
         [
+            "stream WEBHOOKS: duplicate_window is 1s, should be 30s",
             "stream WEBHOOKS: max_age is 1d, should be 7d",
             "stream WEBHOOKS: max_bytes is 1 GiB, should be 8 GiB",
         ]
