@@ -16,6 +16,9 @@ const ID: &str = "msg_1";
 const SECRET: &[u8] = b"one secret for all of them";
 const BODY: &[u8] = br#"{"id": 1, "text": "gr\u00fc\u00dfe"}"#;
 
+/// Verifies a body under a signed time and all values of the signature header.
+type Verify = fn(&Keyring, &str, &[&[u8]], &[u8]) -> Result<Verified, VerifyError>;
+
 /// A scheme that signs bodies.
 struct Scheme {
     name: &'static str,
@@ -23,7 +26,7 @@ struct Scheme {
     signed: fn(time: &str, body: &[u8]) -> Vec<u8>,
     /// The signature header with these bytes for a tag.
     header: fn(time: &str, tag: &[u8]) -> String,
-    verify: fn(&Keyring, time: &str, signature: &[&[u8]], body: &[u8]) -> Result<Verified, VerifyError>,
+    verify: Verify,
     /// Whether a time is signed, too.
     timed: bool,
 }
