@@ -5,6 +5,7 @@
 //! do not pay off, `choice` notices, and all go out at once.
 
 use std::iter::{once, repeat};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
@@ -22,6 +23,20 @@ mod queue;
 use choice::{Choice, Way};
 pub use queue::GroupCommit;
 use queue::{Entry, Queue};
+
+/// A commit that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Commit {
+    /// Messages in it.
+    pub messages: usize,
+    /// Their size, headers included.
+    pub bytes: usize,
+    /// It was an atomic batch that was not stored as one: its messages went one by one.
+    pub fell_back: bool,
+}
+
+/// Told of each commit that has ended.
+pub(crate) type Observer = Arc<dyn Fn(Commit) + Send + Sync>;
 
 /// Somebody who waits for an answer, and the room that the message takes until it has one.
 struct Waiter {
@@ -44,10 +59,10 @@ impl Drop for Committer {
 
 impl Committer {
     /// A batch without an answer within `patience` is given up, and its messages are sent one by one.
-    pub(crate) fn start(bus: Bus, limits: GroupCommit, patience: Duration) -> Self {
+    pub(crate) fn start(bus: Bus, limits: GroupCommit, patience: Duration, observer: Observer) -> Self {
         // Unbounded in itself: each entry holds a permit of the publisher's, and those are bounded.
         let (entries, arriving) = mpsc::unbounded_channel();
-        let commits = Commits { bus, patience };
+        let commits = Commits { bus, patience, observer };
         Self { entries, task: tokio::spawn(commits.drive(arriving, Queue::new(limits))) }
     }
 
@@ -70,6 +85,7 @@ impl Committer {
 struct Commits {
     bus: Bus,
     patience: Duration,
+    observer: Observer,
 }
 
 /// A commit that has ended.
@@ -107,7 +123,9 @@ impl Commits {
                     let now = Instant::now();
                     let mut ended = vec![done];
                     ended.extend(std::iter::from_fn(|| in_flight.next().now_or_never().flatten()));
-                    ended.iter().for_each(|done| queue.done(done.messages));
+                    for done in &ended {
+                        queue.done(done.messages);
+                    }
                     learn(&mut choice, &ended, idle_since, now);
                     idle_since = now;
                 }
@@ -125,7 +143,12 @@ impl Commits {
 
     async fn commit(&self, mut entries: Vec<Entry<Outgoing, Waiter>>) -> Done {
         let (messages, sent) = (entries.len(), Instant::now());
-        let done = |outcome| Done { messages, sent, outcome };
+        let bytes = entries.iter().map(|entry| entry.bytes).sum();
+        let mut fell_back = false;
+        let done = |outcome, fell_back| {
+            (self.observer)(Commit { messages, bytes, fell_back });
+            Done { messages, sent, outcome }
+        };
         // Nobody waits for those any more: they were told "not stored", and will come again.
         entries.retain(|entry| !entry.waiters.iter().all(Waiter::is_gone));
         let mut outcome = Outcome::Single;
@@ -133,12 +156,14 @@ impl Commits {
             outcome = match self.commit_together(&entries).await {
                 Ok(last) => {
                     answer_all(entries, &last);
-                    return done(Outcome::Batch);
+                    return done(Outcome::Batch, false);
                 }
                 Err(BatchError::Disconnected) => {
                     let lost = Err(PublishError::Disconnected);
-                    entries.into_iter().for_each(|entry| answer(entry, &lost));
-                    return done(Outcome::Lost);
+                    for entry in entries {
+                        answer(entry, &lost);
+                    }
+                    return done(Outcome::Lost, false);
                 }
                 Err(BatchError::Unsupported) => {
                     tracing::warn!(
@@ -151,6 +176,7 @@ impl Commits {
                     Outcome::Batch
                 }
             };
+            fell_back = true;
         }
         // Under the same ids, so that it does no harm if the batch was stored and only its ack was lost.
         let stored = join_all(entries.into_iter().map(async |entry| {
@@ -159,7 +185,7 @@ impl Commits {
             result.is_ok()
         }))
         .await;
-        done(if stored.into_iter().all(|stored| stored) { outcome } else { Outcome::Lost })
+        done(if stored.into_iter().all(|stored| stored) { outcome } else { Outcome::Lost }, fell_back)
     }
 
     async fn commit_together(&self, entries: &[Entry<Outgoing, Waiter>]) -> Result<Receipt, BatchError> {
