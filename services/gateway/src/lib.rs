@@ -67,7 +67,10 @@ impl Gateway {
     pub fn publisher(&self) -> Publisher {
         let alone = self.bus.publisher(self.config.publish_budget);
         match self.config.group_commit {
-            Some(limits) => alone.with_group_commit(limits),
+            Some(limits) => {
+                let metrics = self.metrics.clone();
+                alone.with_observed_group_commit(limits, move |commit| metrics.committed(commit))
+            }
             None => alone,
         }
     }

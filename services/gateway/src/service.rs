@@ -138,7 +138,10 @@ impl<S: Sink> Shared<S> {
         let received_at = OffsetDateTime::now_utc();
         let request =
             source::Request { endpoint, headers, content_type, body: whole.bytes.clone(), received_at };
-        let mut intake = take_in_aside(request).await?;
+        let start = Instant::now();
+        let taken_in = take_in_aside(request).await;
+        self.metrics.taken_in(context.source, start.elapsed());
+        let mut intake = taken_in?;
         self.metrics.verified(context.source, &intake.envelope.key_id);
         self.limits.verified(context.source)?;
         let claim = match self.replays.get(context.source) {
@@ -155,6 +158,7 @@ impl<S: Sink> Shared<S> {
     async fn append(&self, intake: Intake, context: &Context) -> Result<Answer, Refusal> {
         let Intake { subject, envelope, payload } = intake;
         let start = Instant::now();
+        let _publishing = self.metrics.publishing();
         let result = self.sink.store(subject.clone(), envelope.to_headers(), payload).await;
         let outcome = match &result {
             Ok(receipt) if receipt.duplicate => "duplicate",
