@@ -44,6 +44,8 @@ pub(super) struct Choice {
     trying_alone: u32,
     /// The next batch is a try.
     trying_together: bool,
+    /// The class of the size that was last tried.
+    tried: usize,
 }
 
 impl Choice {
@@ -52,26 +54,25 @@ impl Choice {
         if count < 2 || self.only_alone || self.trying_alone > 0 {
             return Way::Alone;
         }
-        let Some(together) = self.in_a_batch_of(count) else { return Way::Together };
+        if self.trying_together {
+            return Way::Together;
+        }
+        let Some(together) = self.together[class(count)] else { return self.try_together(count) };
         let Some(alone) = self.alone else { return self.try_alone() };
         // Messages that wait for a batch are not worked on meanwhile: it must be clearly better.
         if together * 3 < alone * 2 {
             if self.may_spend(alone * TRIED_ALONE) { self.try_alone() } else { Way::Together }
         } else {
-            self.trying_together |= self.may_spend(self.price_of_a_batch_of(count));
-            if self.trying_together { Way::Together } else { Way::Alone }
+            let price = together * u32::try_from(count).unwrap_or(u32::MAX);
+            if self.may_spend(price) { self.try_together(count) } else { Way::Alone }
         }
     }
 
-    /// The time per message in a batch of that size, or of the next smaller one that is known.
-    fn in_a_batch_of(&self, count: usize) -> Option<Duration> {
-        self.together[..=class(count)].iter().rev().copied().flatten().next()
-    }
-
-    /// What such a batch takes at least: as much as the next smaller one that is known.
-    fn price_of_a_batch_of(&self, count: usize) -> Duration {
-        let mut classes = (0..=class(count)).rev();
-        classes.find_map(|class| Some(self.together[class]? * (1 << class))).unwrap_or_default()
+    /// The batch that comes of it may be smaller: what is under way must end first.
+    fn try_together(&mut self, count: usize) -> Way {
+        self.trying_together = true;
+        self.tried = class(count);
+        Way::Together
     }
 
     fn try_alone(&mut self) -> Way {
@@ -98,7 +99,14 @@ impl Choice {
     /// The stream took so long for a batch of so many.
     pub(super) fn batch_took(&mut self, count: usize, time: Duration) {
         self.allowance += time / TRIES;
-        learn(&mut self.together[class(count)], time / u32::try_from(count).unwrap_or(u32::MAX).max(1));
+        let each = time / u32::try_from(count).unwrap_or(u32::MAX).max(1);
+        learn(&mut self.together[class(count)], each);
+        // What was tried is known from now on, even if the batch came out smaller.
+        for unknown in
+            self.together[..=self.tried].iter_mut().skip(class(count)).filter(|known| known.is_none())
+        {
+            *unknown = Some(each);
+        }
     }
 
     /// The stream took so long for so many one by one, without a pause.
@@ -165,7 +173,7 @@ mod tests {
 
     /// Whether a batch of so many is the better way, tries aside.
     fn pays_off(choice: &Choice, count: usize) -> bool {
-        choice.in_a_batch_of(count).unwrap() * 3 < choice.alone.unwrap() * 2
+        choice.together[class(count)].unwrap() * 3 < choice.alone.unwrap() * 2
     }
 
     #[test]
@@ -189,6 +197,16 @@ mod tests {
         assert!(!pays_off(&choice, 4));
         serve(&mut choice, SYNCING, 64, 100);
         assert!(pays_off(&choice, 64) && !pays_off(&choice, 4));
+    }
+
+    #[test]
+    fn what_was_tried_is_known_even_if_the_batch_came_out_smaller() {
+        let mut choice = Choice::default();
+        assert_eq!(choice.way(100), Way::Together);
+        assert_eq!(choice.way(3), Way::Together, "a try goes on until a batch has left");
+        choice.left(Way::Together);
+        choice.batch_took(40, Duration::from_millis(8));
+        assert_eq!((choice.together[4], choice.together[6]), (None, Some(Duration::from_micros(200))));
     }
 
     #[test]
