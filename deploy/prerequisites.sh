@@ -50,6 +50,9 @@ need_c_compiler() { command -v cc >/dev/null || apt_install gcc libc6-dev; }
 # Children are started through it, so that they end with their parent.
 need_setpriv() { command -v setpriv >/dev/null || apt_install util-linux; }
 
+# The benchmark counts fsyncs with it.
+need_strace() { command -v strace >/dev/null || apt_install strace; }
+
 postgres_found() {
     local server version
     for server in "$(command -v postgres || true)" /usr/lib/postgresql/*/bin/postgres; do

@@ -123,7 +123,7 @@ mod tests {
     fn group_commit_can_be_switched_off_and_is_bounded_as_the_server_is() {
         let read = |name, value| Config::read(&Settings::from_pairs([GITHUB, INTERNAL, (name, value)]));
         assert_eq!(read("HOOKSTREAM_COMMIT_MESSAGES_MAX", "1").unwrap().group_commit, None);
-        assert_eq!(read("HOOKSTREAM_COMMITS_MAX", "2").unwrap().group_commit, Some(GroupCommit::default()));
+        assert_eq!(read("HOOKSTREAM_COMMITS_MAX", "1").unwrap().group_commit, Some(GroupCommit::default()));
         let error = read("HOOKSTREAM_COMMIT_MESSAGES_MAX", "1001").unwrap_err().to_string();
         assert!(error.contains("must be at most 1000"), "{error}");
     }

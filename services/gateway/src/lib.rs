@@ -20,11 +20,12 @@ mod replay;
 mod respond;
 mod route;
 mod service;
+mod sink;
 mod source;
 mod sources;
 
 use anyhow::Context as _;
-use hookstream_bus::{Bus, NatsSettings};
+use hookstream_bus::{Bus, NatsSettings, Publisher};
 use hookstream_runtime::admin::Admin;
 use hookstream_runtime::http::{self, GraceExpired};
 use hookstream_runtime::{Health, Metrics, ProcessInfo, Settings, SettingsError, Supervisor};
@@ -35,6 +36,7 @@ pub use body::BodyLimits;
 pub use config::Config;
 pub use limits::RateLimits;
 pub use replay::{ReplayPolicy, ReplayWindow};
+pub use sink::Sink;
 pub use sources::{Archive, Doubt, KeyInfo, LiveSources, Sources, Verdict};
 
 use rejections::Rejections;
@@ -61,11 +63,34 @@ impl Gateway {
         Self { config, bus, admin: Admin { health, metrics }, metrics: own, rejections }
     }
 
+    /// Appends events to the stream, as the configuration says. Must be called within a runtime.
+    pub fn publisher(&self) -> Publisher {
+        let alone = self.bus.publisher(self.config.publish_budget);
+        match self.config.group_commit {
+            Some(limits) => {
+                let metrics = self.metrics.clone();
+                alone.with_observed_group_commit(limits, move |commit| metrics.committed(commit))
+            }
+            None => alone,
+        }
+    }
+
     /// Serves until `shutdown`, then answers what is in flight and closes the connection to NATS.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), GraceExpired> {
+        let publisher = self.publisher();
+        self.serve_into(publisher, listener, shutdown).await
+    }
+
+    /// The same, with events going to `sink`.
+    pub async fn serve_into(
+        self,
+        sink: impl Sink,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> Result<(), GraceExpired> {
         let (limits, bus, rejections) = (self.config.http.clone(), self.bus.clone(), self.rejections.clone());
         let counts = http::Counts::register(&self.admin.metrics);
-        let service = Service::new(self, shutdown.clone());
+        let service = Service::new(self, sink, shutdown.clone());
         let drained = http::serve_counted(listener, limits, counts, service, shutdown).await;
         rejections.close().await;
         bus.drain().await;
@@ -98,6 +123,16 @@ pub async fn start(
     settings: &Settings,
     supervisor: &mut Supervisor,
 ) -> anyhow::Result<()> {
+    start_into(info, settings, supervisor, Gateway::publisher).await
+}
+
+/// The same for a gateway whose events go to the sink that `sink` makes.
+pub async fn start_into<S: Sink>(
+    info: &ProcessInfo,
+    settings: &Settings,
+    supervisor: &mut Supervisor,
+    sink: impl FnOnce(&Gateway) -> S,
+) -> anyhow::Result<()> {
     let config = Config::read(settings)?;
     let nats = NatsSettings::read(&|name| settings.get(name), "gateway").map_err(SettingsError::refused)?;
     let listener = http::bind(settings, "HOOKSTREAM_GATEWAY_ADDR").await?;
@@ -118,7 +153,7 @@ pub async fn start(
     });
     let (watched, again, shutdown) = (gateway.clone(), settings.clone(), supervisor.shutdown());
     supervisor.spawn("sources", async move { Ok(watched.watch_sources(again, shutdown).await?) });
-    let shutdown = supervisor.shutdown();
-    supervisor.spawn("http", async move { Ok(gateway.serve(listener, shutdown).await?) });
+    let (sink, shutdown) = (sink(&gateway), supervisor.shutdown());
+    supervisor.spawn("http", async move { Ok(gateway.serve_into(sink, listener, shutdown).await?) });
     Ok(())
 }

@@ -1,13 +1,14 @@
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
+use hookstream_bus::Commit;
 use hookstream_runtime::Metrics;
 use hookstream_runtime::metrics::SECONDS_BUCKETS;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -55,8 +56,13 @@ pub(crate) struct GatewayMetrics {
     rejection_records: Family<OutcomeLabels, Counter>,
     suspected_replays: Family<ReplayLabels, Counter>,
     key_uses: Family<KeyLabels, Counter>,
+    verify_seconds: Histograms<SourceLabels>,
     publish_seconds: Histograms<OutcomeLabels>,
+    commit_messages: Histogram,
+    commit_bytes: Histogram,
+    commit_fallbacks: Counter,
     in_flight: Gauge,
+    publishing: Gauge,
     pub(crate) nats_connected: Gauge,
 }
 
@@ -95,6 +101,31 @@ impl GatewayMetrics {
                 "Webhooks verified and understood, by the id of the key that matched",
                 key_uses,
             ),
+            verify_seconds: metrics.register(
+                "webhook_verify_seconds",
+                "From a whole body to a verified event, or to its refusal",
+                Family::new_with_constructor(seconds),
+            ),
+            commit_messages: metrics.register(
+                "commit_messages",
+                "Events of a commit: those of an atomic batch share one fsync",
+                Histogram::new(exponential_buckets(1.0, 2.0, 11)),
+            ),
+            commit_bytes: metrics.register(
+                "commit_bytes",
+                "Sizes of commits, headers included",
+                Histogram::new(exponential_buckets(1024.0, 4.0, 9)),
+            ),
+            commit_fallbacks: metrics.register(
+                "commit_fallbacks",
+                "Batches that the stream did not take, whose events went one by one",
+                Counter::default(),
+            ),
+            publishing: metrics.register(
+                "publishes_in_flight",
+                "Events on their way into the stream, those that wait for a commit included",
+                Gauge::default(),
+            ),
             publish_seconds: metrics.register(
                 "publish_seconds",
                 "From an event to the stream's ack, or to its refusal",
@@ -117,6 +148,27 @@ impl GatewayMetrics {
     pub(crate) fn in_flight(&self) -> InFlight {
         self.in_flight.inc();
         InFlight(self.in_flight.clone())
+    }
+
+    /// The same for an event on its way into the stream.
+    pub(crate) fn publishing(&self) -> InFlight {
+        self.publishing.inc();
+        InFlight(self.publishing.clone())
+    }
+
+    pub(crate) fn committed(&self, commit: Commit) {
+        // Far smaller than the numbers that f64 cannot hold.
+        #[allow(clippy::cast_precision_loss)]
+        let (messages, bytes) = (commit.messages as f64, commit.bytes as f64);
+        self.commit_messages.observe(messages);
+        self.commit_bytes.observe(bytes);
+        if commit.fell_back {
+            self.commit_fallbacks.inc();
+        }
+    }
+
+    pub(crate) fn taken_in(&self, source: &'static str, took: Duration) {
+        self.verify_seconds.get_or_create(&SourceLabels { source }).observe(took.as_secs_f64());
     }
 
     pub(crate) fn answered(&self, source: &'static str, status: u16, took: Duration) {
@@ -151,7 +203,7 @@ impl GatewayMetrics {
     }
 }
 
-/// A request that is being answered.
+/// A request that is being answered, or an event that is being stored.
 pub(crate) struct InFlight(Gauge);
 
 impl Drop for InFlight {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
-use hookstream_bus::{PublishError, Publisher};
+use hookstream_bus::PublishError;
 use hookstream_runtime::admin::Admin;
 use hookstream_runtime::http::{PeerAddr, RequestId, TrustedProxies};
 use hyper::body::Incoming;
@@ -24,17 +24,24 @@ use crate::rejections::{self, Refused, Rejections};
 use crate::replay::Replays;
 use crate::respond::{self, Answer};
 use crate::route::{Endpoint, route};
+use crate::sink::Sink;
 use crate::source::{self, Intake, take_in_aside};
 use crate::{Config, Gateway};
 
 /// What answers requests. Clones share everything.
-#[derive(Debug, Clone)]
-pub(crate) struct Service(Arc<Shared>);
+#[derive(Debug)]
+pub(crate) struct Service<S>(Arc<Shared<S>>);
+
+impl<S> Clone for Service<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
 
 #[derive(Debug)]
-struct Shared {
+struct Shared<S> {
     config: Arc<Config>,
-    publisher: Publisher,
+    sink: S,
     admin: Admin,
     metrics: GatewayMetrics,
     limits: Limits,
@@ -61,13 +68,11 @@ struct Context {
     body: OnceLock<Arc<WholeBody>>,
 }
 
-impl Service {
-    pub(crate) fn new(gateway: Gateway, shutdown: CancellationToken) -> Self {
-        let alone = gateway.bus.publisher(gateway.config.publish_budget);
-        let together = |limits| alone.clone().with_group_commit(limits);
+impl<S: Sink> Service<S> {
+    pub(crate) fn new(gateway: Gateway, sink: S, shutdown: CancellationToken) -> Self {
         let github = Replays::new("github", &gateway.config.github_replay, &gateway.metrics);
         Self(Arc::new(Shared {
-            publisher: gateway.config.group_commit.map_or(alone.clone(), together),
+            sink,
             limits: Limits::new(&gateway.config.rates),
             room: Room::new(&gateway.config.body),
             config: Arc::new(gateway.config),
@@ -81,7 +86,7 @@ impl Service {
     }
 }
 
-impl hyper::service::Service<Request<Incoming>> for Service {
+impl<S: Sink> hyper::service::Service<Request<Incoming>> for Service<S> {
     type Response = Answer;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
@@ -92,7 +97,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     }
 }
 
-impl Shared {
+impl<S: Sink> Shared<S> {
     async fn answer(&self, request: Request<Incoming>) -> Answer {
         if let Some(page) = self.admin.answer(request.method(), request.uri().path()) {
             return page;
@@ -133,7 +138,10 @@ impl Shared {
         let received_at = OffsetDateTime::now_utc();
         let request =
             source::Request { endpoint, headers, content_type, body: whole.bytes.clone(), received_at };
-        let mut intake = take_in_aside(request).await?;
+        let start = Instant::now();
+        let taken_in = take_in_aside(request).await;
+        self.metrics.taken_in(context.source, start.elapsed());
+        let mut intake = taken_in?;
         self.metrics.verified(context.source, &intake.envelope.key_id);
         self.limits.verified(context.source)?;
         let claim = match self.replays.get(context.source) {
@@ -150,7 +158,8 @@ impl Shared {
     async fn append(&self, intake: Intake, context: &Context) -> Result<Answer, Refusal> {
         let Intake { subject, envelope, payload } = intake;
         let start = Instant::now();
-        let result = self.publisher.publish(subject.clone(), envelope.to_headers(), payload).await;
+        let _publishing = self.metrics.publishing();
+        let result = self.sink.store(subject.clone(), envelope.to_headers(), payload).await;
         let outcome = match &result {
             Ok(receipt) if receipt.duplicate => "duplicate",
             Ok(_) => "stored",

@@ -1,4 +1,4 @@
-//! The operator's command: up, send, provision, replay, doctor, secret.
+//! The operator's command: up, send, provision, replay, doctor, secret, bench.
 //!
 //! One module per subcommand, with its flags. Data goes to standard output, progress and errors to standard error;
 //! the exit code is 0 for done, 1 for failed, 2 for wrong usage or settings.
@@ -10,6 +10,7 @@ use hookstream_runtime::log;
 use hookstream_runtime::settings::flags;
 
 mod audit;
+mod bench;
 mod doctor;
 mod env_file;
 mod http;
@@ -55,6 +56,9 @@ enum Command {
     Audit(audit::Args),
     Doctor(doctor::Args),
     Secret(secret::Args),
+    Bench(bench::Args),
+    #[command(hide = true)]
+    BenchStandIn(bench::stand_in::Args),
 }
 
 /// The command line, with the flags of the settings that each subcommand needs.
@@ -70,6 +74,7 @@ fn command() -> clap::Command {
         .mut_subcommand("audit", |audit| {
             audit.mut_subcommands(|command| command.args(flags::arguments(settings::concern_audit)))
         })
+        .mut_subcommand("bench", |bench| bench.args(flags::arguments(settings::concern_bench)))
         .mut_subcommand("secret", |secret| {
             secret.mut_subcommand("list", |list| list.args(flags::arguments(settings::concern_secret)))
         })
@@ -100,6 +105,10 @@ pub fn run() -> ExitCode {
         Command::Replay(args) => ("replay", runtime.block_on(replay::run(args, &settings))),
         Command::Secret(args) => ("secret", secret::run(&args, &settings)),
         Command::Audit(args) => ("audit", runtime.block_on(audit::run(args, &settings))),
+        Command::Bench(args) => ("bench", bench::run(&args, &settings)),
+        Command::BenchStandIn(args) => {
+            ("bench-stand-in", runtime.block_on(bench::stand_in::run(args, &settings)))
+        }
         Command::Doctor(args) => ("doctor", runtime.block_on(doctor::run(args, &settings))),
     };
     // What still runs is a blocking call, such as a name look-up; it holds nothing that matters.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hookstream_runtime::settings::{Origin, Setting};
 use hookstream_runtime::{Settings, SettingsError};
 
-use crate::env_file;
+use crate::{bench, env_file};
 
 /// Settings that say where something is. One of them given in any way means: not the `up` beside us.
 const ADDRESSES: [&str; 5] = ["HOOKSTREAM_CONFIG", "NATS_URL", "DATABASE_URL", "PGHOST", "GATEWAY_URL"];
@@ -37,6 +37,11 @@ pub(crate) fn concern_audit(setting: &Setting) -> bool {
 
 pub(crate) fn concern_secret(setting: &Setting) -> bool {
     is_common(setting) || setting.name.contains("_WEBHOOK_SECRET")
+}
+
+/// The bounds of group commit, and where nats-server is.
+pub(crate) fn concern_bench(setting: &Setting) -> bool {
+    is_common(setting) || bench::concern(setting)
 }
 
 fn is_common(setting: &Setting) -> bool {

@@ -1,12 +1,14 @@
 //! Group commit: messages that come while a commit is in flight leave together as the next one.
 //!
 //! On a server that calls fsync before each ack, a message costs one fsync, and so does an atomic batch of them. There is
-//! no timer: a lone message goes out at once, as a plain publish; under load the commits grow by themselves.
+//! no timer: a lone message goes out at once, as a plain publish; under load the commits grow by themselves. Where batches
+//! do not pay off, `choice` notices, and all go out at once.
 
 use std::iter::{once, repeat};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -15,10 +17,26 @@ use tokio::task::JoinHandle;
 use crate::append::{BatchError, Outgoing};
 use crate::{Bus, PublishError, Receipt};
 
+mod choice;
 mod queue;
 
+use choice::{Choice, Way};
 pub use queue::GroupCommit;
 use queue::{Entry, Queue};
+
+/// A commit that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Commit {
+    /// Messages in it.
+    pub messages: usize,
+    /// Their size, headers included.
+    pub bytes: usize,
+    /// It was an atomic batch that was not stored as one: its messages went one by one.
+    pub fell_back: bool,
+}
+
+/// Told of each commit that has ended.
+pub(crate) type Observer = Arc<dyn Fn(Commit) + Send + Sync>;
 
 /// Somebody who waits for an answer, and the room that the message takes until it has one.
 struct Waiter {
@@ -41,10 +59,10 @@ impl Drop for Committer {
 
 impl Committer {
     /// A batch without an answer within `patience` is given up, and its messages are sent one by one.
-    pub(crate) fn start(bus: Bus, limits: GroupCommit, patience: Duration) -> Self {
+    pub(crate) fn start(bus: Bus, limits: GroupCommit, patience: Duration, observer: Observer) -> Self {
         // Unbounded in itself: each entry holds a permit of the publisher's, and those are bounded.
         let (entries, arriving) = mpsc::unbounded_channel();
-        let commits = Commits { bus, patience, batches: AtomicBool::new(true) };
+        let commits = Commits { bus, patience, observer };
         Self { entries, task: tokio::spawn(commits.drive(arriving, Queue::new(limits))) }
     }
 
@@ -67,8 +85,23 @@ impl Committer {
 struct Commits {
     bus: Bus,
     patience: Duration,
-    /// False once the stream has said that it takes no batches.
-    batches: AtomicBool,
+    observer: Observer,
+}
+
+/// A commit that has ended.
+struct Done {
+    messages: usize,
+    sent: Instant,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    Single,
+    Batch,
+    /// The stream takes no batches, and never will.
+    NoBatches,
+    /// It tells nothing of how long the stream takes.
+    Lost,
 }
 
 impl Commits {
@@ -78,12 +111,24 @@ impl Commits {
         mut queue: Queue<Outgoing, Waiter>,
     ) {
         let mut in_flight = FuturesUnordered::new();
+        let mut choice = Choice::default();
+        let mut idle_since = Instant::now();
         loop {
-            while let Some(commit) = queue.next() {
+            while let Some(commit) = queue.next(|count| choice.way(count)) {
+                choice.left(if commit.len() > 1 { Way::Together } else { Way::Alone });
                 in_flight.push(self.commit(commit));
             }
             tokio::select! {
-                Some(()) = in_flight.next() => queue.done(),
+                Some(done) = in_flight.next() => {
+                    let now = Instant::now();
+                    let mut ended = vec![done];
+                    ended.extend(std::iter::from_fn(|| in_flight.next().now_or_never().flatten()));
+                    for done in &ended {
+                        queue.done(done.messages);
+                    }
+                    learn(&mut choice, &ended, idle_since, now);
+                    idle_since = now;
+                }
                 entry = arriving.recv() => match entry {
                     Some(entry) => queue.push(entry),
                     None => return,
@@ -96,39 +141,74 @@ impl Commits {
         }
     }
 
-    async fn commit(&self, mut entries: Vec<Entry<Outgoing, Waiter>>) {
+    async fn commit(&self, mut entries: Vec<Entry<Outgoing, Waiter>>) -> Done {
+        let (messages, sent) = (entries.len(), Instant::now());
+        let bytes = entries.iter().map(|entry| entry.bytes).sum();
+        let mut fell_back = false;
+        let done = |outcome, fell_back| {
+            (self.observer)(Commit { messages, bytes, fell_back });
+            Done { messages, sent, outcome }
+        };
         // Nobody waits for those any more: they were told "not stored", and will come again.
         entries.retain(|entry| !entry.waiters.iter().all(Waiter::is_gone));
-        if entries.len() > 1 && self.batches.load(Ordering::Relaxed) {
-            match self.commit_together(&entries).await {
-                Ok(last) => return answer_all(entries, &last),
+        let mut outcome = Outcome::Single;
+        if entries.len() > 1 {
+            outcome = match self.commit_together(&entries).await {
+                Ok(last) => {
+                    answer_all(entries, &last);
+                    return done(Outcome::Batch, false);
+                }
                 Err(BatchError::Disconnected) => {
                     let lost = Err(PublishError::Disconnected);
-                    return entries.into_iter().for_each(|entry| answer(entry, &lost));
+                    for entry in entries {
+                        answer(entry, &lost);
+                    }
+                    return done(Outcome::Lost, false);
                 }
                 Err(BatchError::Unsupported) => {
-                    self.batches.store(false, Ordering::Relaxed);
                     tracing::warn!(
                         "the stream takes no atomic batches: each event costs an fsync of its own"
                     );
+                    Outcome::NoBatches
                 }
                 Err(BatchError::Refused(why)) => {
                     tracing::debug!("a batch was not stored, its messages go one by one: {why}");
+                    Outcome::Batch
                 }
-            }
+            };
+            fell_back = true;
         }
         // Under the same ids, so that it does no harm if the batch was stored and only its ack was lost.
-        join_all(entries.into_iter().map(async |entry| {
+        let stored = join_all(entries.into_iter().map(async |entry| {
             let result = self.bus.append(&entry.message).await;
             answer(entry, &result);
+            result.is_ok()
         }))
         .await;
+        done(if stored.into_iter().all(|stored| stored) { outcome } else { Outcome::Lost }, fell_back)
     }
 
     async fn commit_together(&self, entries: &[Entry<Outgoing, Waiter>]) -> Result<Receipt, BatchError> {
         let messages: Vec<&Outgoing> = entries.iter().map(|entry| &entry.message).collect();
         let committed = tokio::time::timeout(self.patience, self.bus.append_batch(&messages)).await;
         committed.unwrap_or_else(|_| Err(BatchError::Refused("no ack in time".to_owned())))
+    }
+}
+
+/// Tells what the stream took for commits that ended just now. It was free for them since it was done with others.
+fn learn(choice: &mut Choice, ended: &[Done], idle_since: Instant, now: Instant) {
+    let mut singles = 0;
+    for done in ended {
+        match done.outcome {
+            Outcome::Batch => choice.batch_took(done.messages, now - idle_since.max(done.sent)),
+            Outcome::NoBatches => choice.no_batches(),
+            // One that was sent to an idle stream tells of the way there and back rather than of the stream.
+            Outcome::Single if done.sent <= idle_since => singles += 1,
+            Outcome::Single | Outcome::Lost => {}
+        }
+    }
+    if singles > 0 {
+        choice.singles_took(singles, now - idle_since);
     }
 }
 

@@ -24,7 +24,7 @@ mod stream;
 mod subscription;
 pub mod topology;
 
-pub use commit::GroupCommit;
+pub use commit::{Commit, GroupCommit};
 pub use connection::Bus;
 pub use consumer::{Consumer, ConsumerState, PullLimits};
 pub use error::{BusError, PublishError};

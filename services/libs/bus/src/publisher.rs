@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use crate::append::Outgoing;
-use crate::commit::{Committer, GroupCommit};
+use crate::commit::{Commit, Committer, GroupCommit};
 use crate::{Bus, PublishError};
 
 /// Messages that may be under way at once; more wait, within their budget.
@@ -43,11 +43,22 @@ impl Bus {
 }
 
 impl Publisher {
-    /// From now on, messages that come while others are being stored leave together, and share one fsync. All of them
-    /// must be for one stream. Must be called within a runtime.
+    /// From now on, messages that come while others are being stored leave together, and share one fsync, where that
+    /// pays off. All of them must be for one stream. Must be called within a runtime.
     #[must_use]
-    pub fn with_group_commit(mut self, limits: GroupCommit) -> Self {
-        self.committer = Some(Arc::new(Committer::start(self.bus.clone(), limits, self.budget / 2)));
+    pub fn with_group_commit(self, limits: GroupCommit) -> Self {
+        self.with_observed_group_commit(limits, |_| {})
+    }
+
+    /// The same, and `observer` is told of each commit that has ended. It must not block.
+    #[must_use]
+    pub fn with_observed_group_commit(
+        mut self,
+        limits: GroupCommit,
+        observer: impl Fn(Commit) + Send + Sync + 'static,
+    ) -> Self {
+        let committer = Committer::start(self.bus.clone(), limits, self.budget / 2, Arc::new(observer));
+        self.committer = Some(Arc::new(committer));
         self
     }
 

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::choice::Way;
+
 /// Bounds of group commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GroupCommit {
@@ -20,7 +22,7 @@ impl GroupCommit {
 
 impl Default for GroupCommit {
     fn default() -> Self {
-        Self { messages_max: 256, bytes_max: 1 << 20, commits_max: 2 }
+        Self { messages_max: 256, bytes_max: 4 << 20, commits_max: 1 }
     }
 }
 
@@ -38,7 +40,7 @@ pub(super) struct Entry<M, W> {
 
 /// Messages that wait while commits are in flight.
 ///
-/// **Invariants:** at most `commits_max` commits are in flight; no commit exceeds the bounds, unless it is one message
+/// **Invariants:** no batch starts while `commits_max` commits are in flight; no commit exceeds the bounds, unless it is one message
 /// that exceeds them alone; no id is twice in the queue; messages leave in the order they came.
 #[derive(Debug)]
 pub(super) struct Queue<M, W> {
@@ -48,12 +50,18 @@ pub(super) struct Queue<M, W> {
     places: HashMap<String, usize>,
     /// How many messages have left.
     left: usize,
-    in_flight: usize,
+    /// Commits in flight, and the messages in them.
+    in_flight: (usize, usize),
 }
 
 impl<M, W> Queue<M, W> {
     pub(super) fn new(limits: GroupCommit) -> Self {
-        Self { limits, waiting: VecDeque::new(), places: HashMap::new(), left: 0, in_flight: 0 }
+        Self { limits, waiting: VecDeque::new(), places: HashMap::new(), left: 0, in_flight: (0, 0) }
+    }
+
+    /// Messages that wait or are under way.
+    fn count(&self) -> usize {
+        self.waiting.len() + self.in_flight.1
     }
 
     /// Adds a message, or its waiters to those of the message with the same id: the stream would store one of them.
@@ -68,11 +76,25 @@ impl<M, W> Queue<M, W> {
         self.waiting.push_back(entry);
     }
 
-    /// The next commit to start, in order, if one may start now. Never empty.
-    pub(super) fn next(&mut self) -> Option<Vec<Entry<M, W>>> {
-        if self.waiting.is_empty() || self.in_flight >= self.limits.commits_max.max(1) {
+    /// The next commit to start, in order, if one may start now. Never empty. `choose` says how the next of so many
+    /// messages, waiting and under way, should leave.
+    pub(super) fn next(&mut self, choose: impl FnOnce(usize) -> Way) -> Option<Vec<Entry<M, W>>> {
+        if self.waiting.is_empty() {
             return None;
         }
+        let mut commit = Vec::new();
+        if choose(self.count()) == Way::Alone {
+            commit.extend(self.pop());
+        } else if self.in_flight.0 < self.limits.commits_max.max(1) {
+            commit = self.pop_together();
+        } else {
+            return None;
+        }
+        self.in_flight = (self.in_flight.0 + 1, self.in_flight.1 + commit.len());
+        Some(commit)
+    }
+
+    fn pop_together(&mut self) -> Vec<Entry<M, W>> {
         let (mut commit, mut bytes) = (Vec::new(), 0_usize);
         while let Some(entry) = self.waiting.front() {
             let fits = commit.len() < self.limits.messages_max
@@ -83,13 +105,13 @@ impl<M, W> Queue<M, W> {
             bytes = bytes.saturating_add(entry.bytes);
             commit.extend(self.pop());
         }
-        self.in_flight += 1;
-        Some(commit)
+        commit
     }
 
-    /// A commit has ended, whatever its outcome.
-    pub(super) fn done(&mut self) {
-        self.in_flight = self.in_flight.saturating_sub(1);
+    /// A commit of so many messages has ended, whatever its outcome.
+    pub(super) fn done(&mut self, messages: usize) {
+        let (commits, in_them) = self.in_flight;
+        self.in_flight = (commits.saturating_sub(1), in_them.saturating_sub(messages));
     }
 
     fn pop(&mut self) -> Option<Entry<M, W>> {
@@ -114,6 +136,10 @@ mod tests {
         Entry { id: Some(id.to_owned()), message: (), bytes, waiters: vec![1] }
     }
 
+    fn together(_: usize) -> Way {
+        Way::Together
+    }
+
     fn ids(commit: Option<Vec<Entry<(), u32>>>) -> Vec<String> {
         commit.into_iter().flatten().filter_map(|entry| entry.id).collect()
     }
@@ -122,12 +148,12 @@ mod tests {
     fn a_lone_message_goes_at_once_and_what_comes_meanwhile_leaves_together() {
         let mut queue = Queue::new(LIMITS);
         queue.push(entry("a", 10));
-        assert_eq!(ids(queue.next()), ["a"]);
+        assert_eq!(ids(queue.next(together)), ["a"]);
         queue.push(entry("b", 10));
         queue.push(entry("c", 10));
-        assert_eq!(queue.next(), None, "one commit is in flight");
-        queue.done();
-        assert_eq!(ids(queue.next()), ["b", "c"]);
+        assert_eq!(queue.next(together), None, "one commit is in flight");
+        queue.done(1);
+        assert_eq!(ids(queue.next(together)), ["b", "c"]);
     }
 
     #[test]
@@ -136,25 +162,42 @@ mod tests {
         for id in ["a", "b", "c", "d"] {
             queue.push(entry(id, 10));
         }
-        assert_eq!(ids(queue.next()), ["a", "b", "c"]);
+        assert_eq!(ids(queue.next(together)), ["a", "b", "c"]);
         queue.push(entry("e", 91));
-        assert_eq!(ids(queue.next()), ["d"]);
+        assert_eq!(ids(queue.next(together)), ["d"]);
         queue.push(entry("huge", 5_000));
-        assert_eq!(ids(queue.next()), ["e"]);
-        assert_eq!(ids(queue.next()), ["huge"]);
+        assert_eq!(ids(queue.next(together)), ["e"]);
+        assert_eq!(ids(queue.next(together)), ["huge"]);
     }
 
     #[test]
     fn an_id_that_waits_already_joins_its_first() {
         let mut queue = Queue::new(LIMITS);
         queue.push(entry("a", 10));
-        queue.next().unwrap();
+        queue.next(together).unwrap();
         queue.push(entry("b", 10));
         queue.push(Entry { waiters: vec![2], ..entry("b", 10) });
         queue.push(Entry { waiters: vec![3], ..entry("a", 10) });
-        queue.done();
-        let commit = queue.next().unwrap();
+        queue.done(1);
+        let commit = queue.next(together).unwrap();
         assert_eq!(commit.iter().map(|entry| &entry.waiters[..]).collect::<Vec<_>>(), [&[1, 2][..], &[3]]);
+    }
+
+    #[test]
+    fn what_shall_leave_alone_waits_for_nothing() {
+        let mut queue = Queue::new(LIMITS);
+        let mut counts = Vec::new();
+        for id in ["a", "b", "c"] {
+            queue.push(entry(id, 10));
+            let commit = queue.next(|count| {
+                counts.push(count);
+                Way::Alone
+            });
+            assert_eq!(ids(commit), [id]);
+        }
+        assert_eq!(counts, [1, 2, 3], "what is under way counts");
+        queue.push(entry("d", 10));
+        assert_eq!(queue.next(together), None, "more are in flight than batches may be");
     }
 
     proptest! {
@@ -168,10 +211,10 @@ mod tests {
                 queue.push(Entry { waiters: vec![pushed], ..entry(&id.to_string(), bytes) });
                 pushed += 1;
                 if end && in_flight > 0 {
-                    queue.done();
+                    queue.done(1);
                     in_flight -= 1;
                 }
-                while let Some(commit) = queue.next() {
+                while let Some(commit) = queue.next(together) {
                     in_flight += 1;
                     prop_assert!(in_flight <= 2 && commit.len() <= 3);
                     prop_assert!(commit.len() == 1 || commit.iter().map(|entry| entry.bytes).sum::<usize>() <= 100);
@@ -179,8 +222,8 @@ mod tests {
                 }
             }
             for _ in 0..pushed {
-                queue.done();
-                left.extend(queue.next().into_iter().flatten().map(|entry| entry.waiters));
+                queue.done(1);
+                left.extend(queue.next(together).into_iter().flatten().map(|entry| entry.waiters));
             }
             prop_assert!(left.windows(2).all(|pair| pair[0][0] < pair[1][0]), "firsts leave in order");
             let mut all: Vec<u32> = left.into_iter().flatten().collect();

@@ -1,6 +1,7 @@
 //! Messages that come at once leave together, and each gets an answer of its own.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hookstream_bus::topology::Topology;
@@ -55,7 +56,12 @@ async fn each_of_many_at_once_gets_its_own_sequence() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_known_id_among_many_is_a_duplicate_and_holds_nobody_up() {
     let nats = TestNats::start().await;
-    let publisher = gateway(&nats).await;
+    let commits = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&commits);
+    let publisher = nats.connect("gateway").await.publisher(Duration::from_secs(4));
+    let publisher = publisher.with_observed_group_commit(GroupCommit::default(), move |commit| {
+        told.lock().unwrap().push(commit);
+    });
     let first = publish_at_once(&publisher, 1..=3).await;
     let answers = publish_at_once(&publisher, 1..=200).await;
     assert_stored_where_told(&nats, &answers).await;
@@ -66,6 +72,10 @@ async fn a_known_id_among_many_is_a_duplicate_and_holds_nobody_up() {
         answers.contains(&(*n, answer.clone().map(|receipt| Receipt { duplicate: true, ..receipt })))
     }));
     assert_eq!(nats.connect("gateway").await.stream_state(STREAM).await.unwrap().messages, 200);
+    let commits = commits.lock().unwrap();
+    assert_eq!(commits.iter().map(|commit| commit.messages).sum::<usize>(), 203);
+    assert!(commits.iter().any(|commit| commit.fell_back && commit.messages > 1), "{commits:?}");
+    assert!(commits.iter().all(|commit| commit.bytes > commit.messages), "{commits:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,6 +131,32 @@ async fn an_ack_that_comes_too_late_is_no_receipt_and_the_same_id_again_is_safe(
     assert_stored_where_told(&nats, &again).await;
     assert!(again.iter().any(|(_, answer)| answer.as_ref().unwrap().duplicate));
     assert_eq!(reader.stream_state(STREAM).await.unwrap().messages, 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ack_of_a_single_that_is_lost_is_no_receipt_and_the_same_id_again_is_safe() {
+    let nats = TestNats::start().await;
+    let proxy = CutProxy::start(nats.client_addr()).await;
+    let bus = Bus::connect(&nats.settings_at("gateway", proxy.addr())).await.unwrap();
+    bus.wait_connected(DEADLINE).await.unwrap();
+    proxy.delay(Duration::from_millis(600));
+    for impatient in [
+        bus.publisher(Duration::from_millis(500)),
+        bus.publisher(Duration::from_millis(500)).with_group_commit(GroupCommit::default()),
+    ] {
+        let unknown = publish_at_once(&impatient, [1]).await;
+        assert_eq!(unknown, [(1, Err(PublishError::TimedOut))]);
+    }
+    proxy.restore();
+    let reader = nats.connect("gateway").await;
+    eventually("the message whose ack was lost is stored", DEADLINE, async || {
+        reader.stream_state(STREAM).await.unwrap().messages == 1
+    })
+    .await;
+    let again = publish_at_once(&gateway(&nats).await, [1]).await;
+    assert!(again[0].1.as_ref().unwrap().duplicate, "{again:?}");
+    assert_stored_where_told(&nats, &again).await;
+    assert_eq!(reader.stream_state(STREAM).await.unwrap().messages, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
