@@ -1,4 +1,4 @@
-//! The operator's command: up, send, provision, replay, doctor, secret, bench.
+//! The operator's command: up, send, provision, tail, replay, rebuild, audit, doctor, secret, bench.
 //!
 //! One module per subcommand, with its flags. Data goes to standard output, progress and errors to standard error;
 //! the exit code is 0 for done, 1 for failed, 2 for wrong usage or settings.
@@ -19,11 +19,13 @@ mod operator;
 mod output;
 mod pace;
 mod provision;
+mod rebuild;
 mod replay;
 mod secret;
 mod send;
 mod settings;
 mod stop;
+mod tail;
 mod up;
 
 use settings::Loaded;
@@ -52,8 +54,10 @@ enum Command {
     Up(up::Args),
     Send(send::Args),
     Provision(provision::Args),
+    Tail(tail::Args),
     Replay(replay::Args),
     Audit(audit::Args),
+    Rebuild(rebuild::Args),
     Doctor(doctor::Args),
     Secret(secret::Args),
     Bench(bench::Args),
@@ -69,7 +73,9 @@ fn command() -> clap::Command {
         .mut_subcommand("provision", |provision| {
             provision.args(flags::arguments(settings::concern_provision))
         })
-        .mut_subcommand("replay", |replay| replay.args(flags::arguments(settings::concern_provision)))
+        .mut_subcommand("tail", |tail| tail.args(flags::arguments(settings::concern_provision)))
+        .mut_subcommand("replay", |replay| replay.args(flags::arguments(settings::concern_rebuild)))
+        .mut_subcommand("rebuild", |rebuild| rebuild.args(flags::arguments(settings::concern_rebuild)))
         .mut_subcommand("doctor", |doctor| doctor.args(flags::arguments(settings::concern_doctor)))
         .mut_subcommand("audit", |audit| {
             audit.mut_subcommands(|command| command.args(flags::arguments(settings::concern_audit)))
@@ -102,7 +108,9 @@ pub fn run() -> ExitCode {
         Command::Up(args) => ("up", runtime.block_on(up::run(args, &settings))),
         Command::Send(args) => ("send", send::run(&args, &settings)),
         Command::Provision(args) => ("provision", runtime.block_on(provision::run(args, &settings))),
+        Command::Tail(args) => ("tail", runtime.block_on(tail::run(args, &settings))),
         Command::Replay(args) => ("replay", runtime.block_on(replay::run(args, &settings))),
+        Command::Rebuild(args) => ("rebuild", runtime.block_on(rebuild::run(args, &settings))),
         Command::Secret(args) => ("secret", secret::run(&args, &settings)),
         Command::Audit(args) => ("audit", runtime.block_on(audit::run(args, &settings))),
         Command::Bench(args) => ("bench", bench::run(&args, &settings)),

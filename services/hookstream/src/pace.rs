@@ -51,6 +51,11 @@ impl Meter {
         Self { what, total, done, skipped: done, begun: now, told: now, terminal }
     }
 
+    /// The total is another one, for what grows meanwhile.
+    pub(crate) fn total(&mut self, total: u64) {
+        self.total = total;
+    }
+
     /// So many are done now, altogether.
     pub(crate) fn at(&mut self, done: u64) {
         self.done = done;

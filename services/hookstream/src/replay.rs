@@ -11,15 +11,15 @@ use hookstream_runtime::Settings;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::operator;
 use crate::output::{self, Format, progress as tell};
 use crate::pace::{Meter, Pace, size, span};
 use crate::settings::Usage;
 use crate::stop::{self, Stop};
+use crate::{operator, rebuild};
 
 mod cursor;
-mod filter;
-mod ndjson;
+pub(crate) mod filter;
+pub(crate) mod ndjson;
 pub(crate) mod range;
 mod sink;
 mod subject;
@@ -27,7 +27,8 @@ mod subject;
 use cursor::{Cursor, Progress, Request};
 use filter::Filter;
 use range::{Bound, Range, Resolved};
-use sink::{Destination, Sink, body_bytes};
+pub(crate) use sink::body_bytes;
+use sink::{Destination, Sink};
 
 /// The stream of events.
 const STREAM: &str = "WEBHOOKS";
@@ -81,6 +82,10 @@ pub(crate) struct Args {
     /// Write the events to files in this folder
     #[arg(long, group = "destination", value_name = "DIR")]
     to_ndjson: Option<PathBuf>,
+    /// Fill a new generation of this projection's tables, as `hookstream rebuild <PROJECTION> --no-swap` does
+    #[arg(long, group = "destination", value_name = "PROJECTION",
+        conflicts_with_all = ["from", "to", "subject", "source", "event", "repository", "cursor"])]
+    to_projection: Option<String>,
     /// Most events a second; 0 for as many as there can be
     #[arg(long, default_value_t = 5000, value_name = "EVENTS")]
     rate: u32,
@@ -119,6 +124,10 @@ impl Args {
 
 /// Runs the command.
 pub(crate) async fn run(args: Args, settings: &Settings) -> anyhow::Result<ExitCode> {
+    if let Some(projection) = args.to_projection {
+        // Its tables are made of all events, in order: there is no range to choose.
+        return rebuild::run(rebuild::Args::fill(projection), settings).await;
+    }
     let destination = args.destination()?;
     let bound = |flag: &str, text: &Option<String>| -> Result<Option<Bound>, Usage> {
         let parsed = text.as_deref().map(str::parse).transpose();

@@ -24,6 +24,11 @@ pub(crate) fn concern_provision(setting: &Setting) -> bool {
     is_common(setting) || (setting.group == "NATS" && setting.name != "NATS_MONITOR_URL")
 }
 
+pub(crate) fn concern_rebuild(setting: &Setting) -> bool {
+    let connects = matches!(setting.group, "NATS" | "Postgres") && setting.name != "NATS_MONITOR_URL";
+    is_common(setting) || connects || setting.group == "Projections"
+}
+
 pub(crate) fn concern_doctor(setting: &Setting) -> bool {
     is_common(setting) || matches!(setting.group, "NATS" | "Postgres" | "Secrets")
 }

@@ -108,6 +108,8 @@ struct Taken {
 impl Projection for PhaseQueue {
     const NAME: &'static str = "phase_queue";
     const MIGRATIONS: &'static MigrationSet = &MIGRATIONS;
+    const ORIGINS: &'static [(&'static str, &'static str)] = &[("phase_queue", "queue_position")];
+    const CARRIED: &'static [&'static str] = &["phase_outbox"];
 
     fn alongside(&self, context: &Context, bus: &Bus) -> Option<Alongside> {
         let metrics = self.metrics.get_or_init(|| RelayMetrics::register(&context.metrics)).clone();

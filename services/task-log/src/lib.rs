@@ -58,6 +58,8 @@ impl TaskLog {
 impl Projection for TaskLog {
     const NAME: &'static str = "task_log";
     const MIGRATIONS: &'static MigrationSet = &MIGRATIONS;
+    const ORIGINS: &'static [(&'static str, &'static str)] = &[("task_logs", "stream_sequence")];
+    const CARRIED: &'static [&'static str] = &["webhook_latency_hourly"];
 
     async fn apply(&self, tx: &Transaction<'_>, batch: &[ClaimedEvent]) -> Result<Applied, ApplyError> {
         let rows: Vec<_> = batch.iter().map(|claimed| TaskLogRow::of(&claimed.event)).collect();

@@ -61,7 +61,7 @@ impl Files {
 
     /// Adds an event.
     pub(crate) fn take(&mut self, message: &Message) -> anyhow::Result<()> {
-        let (name, line) = (name(message)?, line(message)?);
+        let (name, line) = (name(message)?, line(message, true)?);
         if !self.open.contains_key(&name) {
             let part = self.create(&name)?;
             self.open.insert(name.clone(), part);
@@ -161,12 +161,9 @@ fn name(message: &Message) -> anyhow::Result<String> {
     Ok(format!("{day}.{source}.ndjson"))
 }
 
-/// The event as one line. A body that is UTF-8 stands as a text, which holds the same bytes; any other in base64.
-fn line(message: &Message) -> anyhow::Result<Vec<u8>> {
-    let (encoding, body) = match std::str::from_utf8(&message.payload) {
-        Ok(text) => ("utf-8", text.to_owned()),
-        Err(_) => ("base64", STANDARD.encode(&message.payload)),
-    };
+/// The event as one line, with its body or without. A body that is UTF-8 stands as a text, which holds the same bytes; any
+/// other in base64.
+pub(crate) fn line(message: &Message, with_body: bool) -> anyhow::Result<Vec<u8>> {
     let named = |wanted: &str| {
         let found = message.headers.iter().find(|(name, _)| name == wanted);
         found.map_or(Value::Null, |(_, value)| value.as_str().into())
@@ -178,7 +175,7 @@ fn line(message: &Message) -> anyhow::Result<Vec<u8>> {
             values.push(value.as_str().into());
         }
     }
-    let mut line = serde_json::to_vec(&json!({
+    let mut event = json!({
         "stream_sequence": message.stream_sequence,
         "recorded_at": message.recorded_at.format(&Rfc3339)?,
         "subject": message.subject,
@@ -186,10 +183,17 @@ fn line(message: &Message) -> anyhow::Result<Vec<u8>> {
         "event_type": named(header::TYPE),
         "received_at": named(header::RECEIVED_AT),
         "headers": headers,
-        "body_sha256": BodyDigest::of(&message.payload).to_string(),
-        "body_encoding": encoding,
-        "body": body,
-    }))?;
+    });
+    if with_body {
+        let (encoding, body) = match std::str::from_utf8(&message.payload) {
+            Ok(text) => ("utf-8", text.to_owned()),
+            Err(_) => ("base64", STANDARD.encode(&message.payload)),
+        };
+        event["body_sha256"] = BodyDigest::of(&message.payload).to_string().into();
+        event["body_encoding"] = encoding.into();
+        event["body"] = body.into();
+    }
+    let mut line = serde_json::to_vec(&event)?;
     line.push(b'\n');
     Ok(line)
 }

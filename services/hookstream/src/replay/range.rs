@@ -55,6 +55,15 @@ fn duration(text: &str) -> Option<Duration> {
 }
 
 impl Bound {
+    /// Where to begin reading.
+    pub(crate) fn start(self, now: OffsetDateTime) -> anyhow::Result<Start> {
+        Ok(match self.fixed(now)? {
+            Self::Sequence(sequence) => Start::Sequence(sequence),
+            Self::Time(time) => Start::Time(time),
+            Self::Ago(_) => Start::New,
+        })
+    }
+
     /// How long ago it is, counted from `now`, becomes a time.
     fn fixed(self, now: OffsetDateTime) -> anyhow::Result<Self> {
         match self {

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use hookstream_audit::Audit;
 use hookstream_bus::Operation;
+use hookstream_projection::{Context, Projection as _, RunnerSettings};
+use hookstream_runtime::{Health, Metrics, ProcessInfo};
 use hookstream_test_support::{SampleEvent, TestDatabase, TestNats, eventually};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
 
 use crate::command::Hookstream;
-use crate::parts::Auditing;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -43,7 +45,16 @@ async fn entries_are_found_by_kind_event_source_and_time() {
     let act = Operation::new("operator", "rebuild", OffsetDateTime::now_utc()).with("projection", "task_log");
     nats.connect("operator").await.tell_operation(&act, Duration::from_secs(10)).await.unwrap();
 
-    let auditing = Auditing::start(&nats, &database, Audit::default());
+    let info = ProcessInfo { name: "hookstream-audit", about: "", version: "0" };
+    let context = Context {
+        nats: nats.settings(Audit::NAME),
+        postgres: database.settings(),
+        runner: RunnerSettings::default(),
+        health: Health::new(),
+        metrics: Metrics::new(&info),
+    };
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(hookstream_projection::run(Audit::default(), context, shutdown.clone()));
     let client = database.client().await;
     eventually("all of it is recorded", PATIENCE, async || {
         let count = client.query_one("SELECT count(*) FROM audit_trail", &[]).await;
@@ -51,7 +62,8 @@ async fn entries_are_found_by_kind_event_source_and_time() {
         if count == 5 { Ok(()) } else { Err(count.to_string()) }
     })
     .await;
-    auditing.stop().await;
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
 
     let events = list(&database, &["--source", "github"]).await;
     let expected =

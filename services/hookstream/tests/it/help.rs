@@ -1,6 +1,6 @@
 use crate::command::Hookstream;
 
-const SUBCOMMANDS: [&str; 5] = ["up", "send", "provision", "replay", "doctor"];
+const SUBCOMMANDS: [&str; 7] = ["up", "send", "provision", "tail", "replay", "rebuild", "doctor"];
 
 #[test]
 fn the_commands_of_the_trail_have_help_too() {

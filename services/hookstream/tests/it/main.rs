@@ -5,14 +5,15 @@
 mod audit_list;
 mod command;
 mod doctor;
-mod flood;
 mod help;
 mod nats_client;
-mod parts;
 mod provision;
+mod rebuild;
+mod rebuild_faults;
 mod replay;
 mod replay_faults;
 mod reverify;
 mod secret;
 mod send;
+mod tail;
 mod up;

@@ -46,6 +46,12 @@ impl PlainClient {
         self.message().body
     }
 
+    /// The answer to a request without a body, once `_INBOX.plain` is subscribed to.
+    pub(crate) fn ask(&mut self, subject: &str) -> Vec<u8> {
+        self.send(&format!("PUB {subject} _INBOX.plain 0\r\n"));
+        self.message().body
+    }
+
     /// The next message.
     pub(crate) fn message(&mut self) -> Got {
         loop {

@@ -4,15 +4,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hookstream_bus::Bus;
 use hookstream_event::{attribute, header, samples};
+use hookstream_gateway::{Config, Gateway};
+use hookstream_runtime::{Health, Metrics, ProcessInfo, Settings};
 use hookstream_test_support::{
     Delivery, GITHUB_SECRET, INTERNAL_SECRET, SampleEvent, TestNats, github_delivery, github_form_delivery,
     internal_delivery, internal_hub_delivery, unique_id,
 };
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::command::Hookstream;
-use crate::parts::gateway;
 
 /// GitHub payloads, as event and body: those of the file (one `{"event","payload"}` a line) that
 /// `HOOKSTREAM_GITHUB_DELIVERIES` names, else our own samples.
@@ -29,6 +33,22 @@ fn github_payloads() -> Vec<(String, Bytes)> {
             (event, Bytes::from(delivery["payload"].to_string()))
         })
         .collect()
+}
+
+/// A gateway within the test's process; returns its URL.
+async fn gateway(nats: &TestNats) -> String {
+    let settings = Settings::from_pairs([
+        ("GITHUB_WEBHOOK_SECRET", GITHUB_SECRET),
+        ("INTERNAL_WEBHOOK_SECRET", INTERNAL_SECRET),
+    ]);
+    let bus = Bus::connect(&nats.settings("gateway")).await.unwrap();
+    bus.wait_connected(Duration::from_secs(20)).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let info = ProcessInfo { name: "hookstream-gateway", about: "", version: "0" };
+    let gateway = Gateway::new(Config::read(&settings).unwrap(), bus, Health::new(), Metrics::new(&info));
+    tokio::spawn(gateway.serve(listener, CancellationToken::new()));
+    url
 }
 
 /// Sends each, and returns how many are stored.
@@ -59,7 +79,7 @@ fn problems(report: &Value) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_that_a_gateway_took_verifies_until_a_key_is_missing() {
     let nats = TestNats::start().await;
-    let url = format!("http://{}", gateway(&nats, &[]).await);
+    let url = gateway(&nats).await;
     let mut deliveries = Vec::new();
     for (event, body) in github_payloads() {
         deliveries.push(github_delivery(&event, body.clone()));
@@ -95,7 +115,7 @@ async fn everything_that_a_gateway_took_verifies_until_a_key_is_missing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_forged_in_the_stream_is_listed_and_what_was_never_signed_is_counted() {
     let nats = TestNats::start().await;
-    let url = format!("http://{}", gateway(&nats, &[]).await);
+    let url = gateway(&nats).await;
     send(&url, &[github_delivery("ping", r#"{"zen":"x","hook_id":1}"#)]).await;
     let publisher = nats.connect("gateway").await.publisher(Duration::from_secs(10));
     let body = json!({"type": "queue.paused"});
@@ -150,7 +170,7 @@ fn flip(data_dir: &Path, marker: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_flipped_byte_in_the_streams_file_is_found() {
     let nats = TestNats::start().await;
-    let url = format!("http://{}", gateway(&nats, &[]).await);
+    let url = gateway(&nats).await;
     let body = |n: u64| format!(r#"{{"zen":"canary-{n}","hook_id":{n}}}"#);
     let deliveries: Vec<_> = (1..=20).map(|n| github_delivery("ping", body(n))).collect();
     send(&url, &deliveries).await;

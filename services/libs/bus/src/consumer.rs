@@ -119,10 +119,6 @@ impl Consumer {
         &self.name
     }
 
-    pub(crate) fn bus(&self) -> &Bus {
-        &self.bus
-    }
-
     /// The stream's name.
     pub fn stream(&self) -> &str {
         &self.stream

@@ -67,8 +67,15 @@ impl Bus {
     /// What `stream` has from `start` on.
     pub async fn ahead(&self, stream: &str, start: Start, selection: &Selection) -> Result<Ahead, BusError> {
         let (consumer, info) = self.create_ephemeral(stream, start, selection).await?;
-        consumer.delete().await;
+        self.forget(&consumer).await;
         Ok(Ahead { first: info.delivered.stream_seq + 1, messages: info.num_pending })
+    }
+
+    /// Takes an ephemeral consumer off the server, which would do so itself after a while.
+    async fn forget(&self, consumer: &Consumer) {
+        if let Err(error) = self.delete_consumer(consumer.stream(), consumer.name()).await {
+            tracing::debug!(error = %error, "consumer {} is left to the server: {error}", consumer.name());
+        }
     }
 
     async fn create_ephemeral(
@@ -159,7 +166,7 @@ impl Reader {
     /// Takes the consumer off the server, which would do so itself after a while.
     pub async fn end(self) {
         if let Some(consumer) = self.consumer {
-            consumer.delete().await;
+            self.bus.forget(&consumer).await;
         }
     }
 
@@ -183,16 +190,5 @@ impl Reader {
             self.consumer = None;
         }
         state.map(drop)
-    }
-}
-
-impl Consumer {
-    /// Takes it off the server. Whether that worked is of no interest: an ephemeral one goes by itself.
-    async fn delete(&self) {
-        let subject = format!("CONSUMER.DELETE.{}.{}", self.stream(), self.name());
-        let deleted = self.bus().api::<Value>(&subject, &Value::Null).await;
-        if let Err(error) = deleted {
-            tracing::debug!(error = %error, "consumer {} is left to the server: {error}", self.name());
-        }
     }
 }

@@ -4,6 +4,7 @@
 
 mod asset;
 mod difference;
+mod twin;
 
 use std::time::Duration;
 

@@ -78,7 +78,7 @@ impl<'r, P: Projection> Leader<'r, P> {
         Self {
             runner,
             connection,
-            consumer: runner.bus.consumer(&settings.stream, P::NAME),
+            consumer: runner.bus.consumer(&settings.stream, runner.name()),
             watchdog: Watchdog::new(settings.stall_after, settings.stalls_max, now),
             retention: Retention::new(settings.forget_every, now),
             looked_at: None,
@@ -136,6 +136,9 @@ impl<'r, P: Projection> Leader<'r, P> {
         }
         self.looked_at = None;
         self.watchdog.restart(Instant::now());
+        if self.runner.context.runner.until.is_some_and(|until| checkpoint.sequence >= until) {
+            return Ok(());
+        }
         let continuity = Continuity::after_rewind(checkpoint.sequence);
         let mut round = Round { checkpoint, continuity };
         let ended = self.follow(&mut round, lost, backoff).await;
@@ -178,9 +181,13 @@ impl<'r, P: Projection> Leader<'r, P> {
                 return Err(Broken::Reconnected);
             }
             round.continuity.take(messages.iter().map(Position::from))?;
+            let (messages, beyond) = self.within_end(messages);
             let Some(mut batch) = Batch::read(messages) else {
-                if self.idle(round).await? {
+                if beyond || self.idle(round).await? {
                     self.prove(backoff);
+                }
+                if self.is_at_end(round, beyond).await? {
+                    return Ok(());
                 }
                 continue;
             };
@@ -188,6 +195,9 @@ impl<'r, P: Projection> Leader<'r, P> {
             self.watchdog.progress(Instant::now());
             self.prove(backoff);
             self.consumer.ack(batch.messages()).await?;
+            if self.is_at_end(round, beyond).await? {
+                return Ok(());
+            }
         }
         Ok(())
     }

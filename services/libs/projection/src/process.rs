@@ -50,7 +50,8 @@ pub fn context<P: Projection>(info: &ProcessInfo, settings: &Settings) -> anyhow
     })
 }
 
-fn runner_settings(settings: &Settings) -> Result<RunnerSettings, SettingsError> {
+/// How a runner behaves, from the settings of its process.
+pub fn runner_settings(settings: &Settings) -> Result<RunnerSettings, SettingsError> {
     Ok(RunnerSettings {
         pull: PullLimits {
             messages: settings.parse("HOOKSTREAM_BATCH_MESSAGES_MAX")?,

@@ -24,6 +24,14 @@ pub trait Projection: Send + Sync + 'static {
     /// [`Claim::Conflict`] and [`Claim::RejectedReplay`].
     const SEES_REPEATS: bool = false;
 
+    /// Tables whose rows are more than what the stream says, such as observations, or what is still to be passed on: a
+    /// rebuilt generation takes those in use over, and is not compared by them.
+    const CARRIED: &'static [&'static str] = &[];
+
+    /// Tables with the column that holds the stream sequence of the event a row began with: a rebuild counts there what
+    /// it would lose of events that have left the stream.
+    const ORIGINS: &'static [(&'static str, &'static str)] = &[];
+
     /// What the leader does at the same time as applying batches, such as passing on what they leave in an outbox. It
     /// starts when this process takes the lead and is dropped when it gives it up; it must not end by itself.
     ///

@@ -74,6 +74,11 @@ impl Stop {
 }
 
 impl<P: Projection> Runner<P> {
+    /// Name of consumer and lock.
+    pub(crate) fn name(&self) -> &str {
+        self.context.runner.name(P::NAME)
+    }
+
     async fn run(&self) -> Result<(), RunError> {
         let mut backoff = self.backoff();
         loop {
@@ -97,7 +102,7 @@ impl<P: Projection> Runner<P> {
 
     /// A session on a migrated schema.
     async fn open(&self, backoff: &Backoff) -> Result<Connection, Stop> {
-        let name = format!("hookstream-{}", P::NAME.replace('_', "-"));
+        let name = format!("hookstream-{}", self.name().replace('_', "-"));
         let opening = Connection::open(&self.context.postgres, &name);
         let mut connection = within(SESSION_TIMEOUT, opening).await.map_err(|error| Stop::of::<P>(error))?;
         let migrating = migrate(&mut connection, &[P::MIGRATIONS]);
@@ -124,14 +129,15 @@ impl<P: Projection> Runner<P> {
         let mut leader = Leader::new(self, connection);
         let stop = {
             // A task of its own, so that it does not wait while a batch is computed.
-            let alongside = self.projection.alongside(&self.context, &self.bus);
+            let is_in_use = self.context.runner.aside.is_none();
+            let alongside = is_in_use.then(|| self.projection.alongside(&self.context, &self.bus)).flatten();
             let _running = alongside.map(|task| AbortOnDropHandle::new(tokio::spawn(task)));
             leader.lead(backoff).await
         };
         let connection = leader.into_connection();
         if matches!(stop, Stop::Shutdown) {
             // Fails only if the session is gone, and the lock with it.
-            let _ = within(Duration::from_secs(1), leadership::unlock(&connection, P::NAME)).await;
+            let _ = within(Duration::from_secs(1), leadership::unlock(&connection, self.name())).await;
         }
         stop
     }
@@ -140,7 +146,7 @@ impl<P: Projection> Runner<P> {
     async fn stand_by(&self, connection: &Connection) -> Result<bool, StoreError> {
         let mut announced = false;
         loop {
-            if within(SESSION_TIMEOUT, leadership::try_lock(connection, P::NAME)).await? {
+            if within(SESSION_TIMEOUT, leadership::try_lock(connection, self.name())).await? {
                 self.checks.leadership.pass();
                 return Ok(true);
             }

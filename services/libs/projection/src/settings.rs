@@ -7,6 +7,11 @@ use hookstream_bus::PullLimits;
 pub struct RunnerSettings {
     /// Stream that the projection reads.
     pub stream: String,
+    /// Name of consumer and lock, where they are not the projection's own: then another generation of its tables is
+    /// filled beside the one in use, in the schema that the session's search path names, and nothing is done beside or alongside.
+    pub aside: Option<String>,
+    /// Ends once everything up to this sequence is applied, and applies nothing behind it.
+    pub until: Option<u64>,
     /// Bounds of one batch.
     pub pull: PullLimits,
     /// Longest time that applying a batch may take, on our clock; while the events at fault are sought, each part of it.
@@ -32,10 +37,19 @@ pub struct RunnerSettings {
     pub beside_every: Duration,
 }
 
+impl RunnerSettings {
+    /// Name of consumer and lock.
+    pub(crate) fn name<'s>(&'s self, projection: &'s str) -> &'s str {
+        self.aside.as_deref().unwrap_or(projection)
+    }
+}
+
 impl Default for RunnerSettings {
     fn default() -> Self {
         Self {
             stream: "WEBHOOKS".to_owned(),
+            aside: None,
+            until: None,
             pull: PullLimits { messages: 500, bytes: 8 << 20, wait: Duration::from_secs(1) },
             batch_timeout: Duration::from_mins(2),
             transient_retries_max: 5,

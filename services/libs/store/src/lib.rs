@@ -14,6 +14,7 @@ mod tls;
 
 pub mod checkpoint;
 pub mod dead_letters;
+pub mod generation;
 pub mod leadership;
 pub mod memory;
 pub mod migrations;
@@ -26,4 +27,6 @@ pub use settings::{PgSettings, SessionTimeouts, SettingsError};
 pub use text::{clean_json, clean_text};
 
 pub use postgres_types as types;
-pub use tokio_postgres::{Client, Error as PgError, GenericClient, Row, Statement, Transaction};
+pub use tokio_postgres::{
+    Client, Error as PgError, GenericClient, IsolationLevel, Row, Statement, Transaction,
+};

@@ -26,6 +26,7 @@ pub struct PgSettings {
     config: Config,
     tls: Arc<ClientConfig>,
     timeouts: SessionTimeouts,
+    schema: Option<String>,
 }
 
 /// What a session may take, on the server's clock.
@@ -104,7 +105,7 @@ impl PgSettings {
             }
         }
         let tls = tls_settings(&mut config, tls_of_url, lookup)?;
-        Ok(Self { config, tls: Arc::new(tls), timeouts: SessionTimeouts::default() })
+        Ok(Self { config, tls: Arc::new(tls), timeouts: SessionTimeouts::default(), schema: None })
     }
 
     /// Settings of one URL, for tests and commands that were given one.
@@ -123,6 +124,14 @@ impl PgSettings {
     #[must_use]
     pub fn with_timeouts(mut self, timeouts: SessionTimeouts) -> Self {
         self.timeouts = timeouts;
+        self
+    }
+
+    /// The same server, with names that resolve in this schema and no other. The name must be one of ours: it goes into
+    /// SQL as it is.
+    #[must_use]
+    pub fn with_schema(mut self, schema: &str) -> Self {
+        self.schema = Some(schema.to_owned());
         self
     }
 
@@ -158,11 +167,13 @@ impl PgSettings {
     /// locks for a standby.
     pub(crate) fn session_sql(&self) -> String {
         let SessionTimeouts { statement, lock, idle_in_transaction } = self.timeouts;
+        let schema = self.schema.as_ref().map(|schema| format!("SET search_path = {schema}; "));
         format!(
-            "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}; \
+            "{}SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}; \
              SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 3; SET tcp_keepalives_count = 3; \
              SET tcp_user_timeout = 20000; \
              SET client_min_messages = 'warning'; SET timezone = 'UTC'",
+            schema.unwrap_or_default(),
             statement.as_millis(),
             lock.as_millis(),
             idle_in_transaction.as_millis(),

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use hookstream_bus::{ConsumerState, Operation};
+use hookstream_bus::{ConsumerState, Message, Operation};
 use hookstream_store::{StoreError, checkpoint, memory};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -33,8 +33,27 @@ impl<P: Projection> Leader<'_, P> {
             return Ok(false);
         }
         self.caught_up = true;
-        self.pass_over(round, stream.last_sequence).await?;
+        let end = self.runner.context.runner.until.unwrap_or(u64::MAX);
+        self.pass_over(round, stream.last_sequence.min(end)).await?;
         Ok(true)
+    }
+
+    /// The messages up to where we are to end, and whether there were others behind.
+    pub(super) fn within_end(&self, mut messages: Vec<Message>) -> (Vec<Message>, bool) {
+        let Some(until) = self.runner.context.runner.until else { return (messages, false) };
+        let within = messages.partition_point(|message| message.stream_sequence <= until);
+        let beyond = within < messages.len();
+        messages.truncate(within);
+        (messages, beyond)
+    }
+
+    /// Whether we are where we are to end. `beyond`: nothing is left for us up to there.
+    pub(super) async fn is_at_end(&mut self, round: &mut Round, beyond: bool) -> Result<bool, Broken> {
+        let Some(until) = self.runner.context.runner.until else { return Ok(false) };
+        if beyond {
+            self.pass_over(round, until).await?;
+        }
+        Ok(round.checkpoint.sequence >= until)
     }
 
     /// An idle leader, too, wants to know whether Postgres is there and the lead still its own.
@@ -83,7 +102,7 @@ impl<P: Projection> Leader<'_, P> {
     /// What the projection does beside its stream, if it is due.
     pub(super) async fn beside(&mut self, epoch: i64) -> Result<(), Broken> {
         let Context { runner, metrics, .. } = &self.runner.context;
-        if self.beside_at.is_some_and(|at| at.elapsed() < runner.beside_every) {
+        if runner.aside.is_some() || self.beside_at.is_some_and(|at| at.elapsed() < runner.beside_every) {
             return Ok(());
         }
         let beside = Beside { bus: &self.runner.bus, connection: &mut self.connection, epoch, metrics };

@@ -7,6 +7,7 @@ use super::{Broken, Leader, Round};
 use crate::backoff::Backoff;
 use crate::batch::Batch;
 use crate::commit::{Committed, Limits, commit};
+use crate::event_log;
 use crate::failure::Failure;
 use crate::verdict::{Trials, Verdict};
 use crate::{Projection, RunError};
@@ -75,6 +76,7 @@ impl<P: Projection> Leader<'_, P> {
         self.runner.metrics.committed(committed, batch.messages().len(), took);
         self.runner.metrics.pending(last.pending);
         committed.dead_letters.iter().for_each(note_dead_letter::<P>);
+        event_log::write::<P>(batch, committed);
         let (name, sequence, events) = (P::NAME, last.stream_sequence, batch.messages().len());
         tracing::debug!(
             projection = name,
