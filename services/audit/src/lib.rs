@@ -11,11 +11,17 @@
 //! What the trail proves and what it does not: the owner of the database can rewrite all of it, with new hashes.
 
 mod beside;
+mod compare;
 mod input;
+mod notary;
 mod operations;
+pub mod outside;
+mod proofs;
 mod record;
 mod refusals;
+mod resume;
 mod rows;
+mod settings;
 mod trail;
 mod verify;
 
@@ -27,8 +33,15 @@ use hookstream_store::{MigrationSet, Transaction};
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
 
-pub use trail::{AppendError, Trail};
-pub use verify::{VerifyError, verify_trail};
+pub use compare::{Misfit, resumption_entries, resumptions, size_of};
+use notary::Notary;
+pub use proofs::{consistency, entries_after, entries_of_event, inclusion, newest_checkpoint, root_at};
+pub use resume::{ResumeError, resume};
+pub use settings::{CheckpointSettings, public_keys};
+pub use trail::Trail;
+pub use verify::{
+    CheckpointFault, Compared, Disagreement, Expectations, Verified, VerifyError, verify_stream, verify_trail,
+};
 
 /// Table `audit_trail` and what belongs to it.
 pub const MIGRATIONS: MigrationSet = MigrationSet {
@@ -36,10 +49,11 @@ pub const MIGRATIONS: MigrationSet = MigrationSet {
     migrations: &[("0001_audit_trail", include_str!("../../../schemas/postgres/audit/0001_audit_trail.sql"))],
 };
 
-/// The projection `audit`.
+/// The projection `audit`. By default it makes no checkpoints, and knows of none.
 #[derive(Debug, Clone)]
 pub struct Audit {
     trail: Trail,
+    notary: Option<Arc<Notary>>,
     /// Used by the one leader that this process may be.
     inputs: Arc<Mutex<Inputs>>,
 }
@@ -53,7 +67,14 @@ impl Default for Audit {
 impl Audit {
     /// With another clock than the system's. It says when a minute of refusals is over, and nothing else.
     pub fn with_clock(clock: fn() -> OffsetDateTime) -> Self {
-        Self { trail: Trail::default(), inputs: Arc::new(Mutex::new(Inputs::new(clock))) }
+        Self { trail: Trail::default(), notary: None, inputs: Arc::new(Mutex::new(Inputs::new(clock))) }
+    }
+
+    /// Makes checkpoints as `settings` say, and compares the trail with those that left the database.
+    pub fn with_checkpoints(settings: CheckpointSettings) -> Self {
+        let audit = Self::default();
+        let notary = Some(Arc::new(Notary::new(settings, &audit.trail)));
+        Self { notary, ..audit }
     }
 }
 
@@ -68,6 +89,12 @@ impl Projection for Audit {
     }
 
     async fn beside(&self, mut beside: Beside<'_>) -> Result<(), ApplyError> {
+        // First, because until it knows what left the database, the trail takes nothing.
+        if let Some(notary) = &self.notary
+            && !notary.attend(&self.trail, &mut beside).await?
+        {
+            return Ok(());
+        }
         self.inputs.lock().await.step(&mut beside, &self.trail).await
     }
 }

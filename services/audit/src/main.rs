@@ -1,10 +1,9 @@
 //! The projection `audit` as a process.
 
-use std::convert::Infallible;
 use std::process::ExitCode;
 
-use hookstream_audit::Audit;
-use hookstream_runtime::ProcessInfo;
+use hookstream_audit::{Audit, CheckpointSettings};
+use hookstream_runtime::{ProcessInfo, Settings, SettingsError};
 
 fn main() -> ExitCode {
     let info = ProcessInfo {
@@ -12,5 +11,10 @@ fn main() -> ExitCode {
         about: "Projects every event into a hash-chained audit trail",
         version: env!("CARGO_PKG_VERSION"),
     };
-    hookstream_projection::main(&info, |_| Ok::<_, Infallible>(Audit::default()))
+    hookstream_projection::main(&info, build)
+}
+
+fn build(settings: &Settings) -> Result<Audit, SettingsError> {
+    let checkpoints = CheckpointSettings::read(settings)?;
+    Ok(checkpoints.map_or_else(Audit::default, Audit::with_checkpoints))
 }

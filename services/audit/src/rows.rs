@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use hookstream_store::types::{FromSql, Type};
-use hookstream_store::{PgError, Row};
+use hookstream_store::{PgError, Row, StoreError};
 use hookstream_trail::{Entry, Hash, Micros, Record};
 
 /// Microseconds from 1970, where we count from, to 2000, where Postgres does.
@@ -34,6 +34,11 @@ pub(crate) fn entry(row: &Row) -> Result<Entry<&str>, PgError> {
         previous_hash: Hash(row.try_get::<_, Bytes32>(16)?.0),
         entry_hash: Hash(row.try_get::<_, Bytes32>(17)?.0),
     })
+}
+
+/// The same, kept beyond the row.
+pub(crate) fn owned(row: &Row) -> Result<Entry, StoreError> {
+    Ok(entry(row)?.map(str::to_owned))
 }
 
 /// A column that holds a hash.

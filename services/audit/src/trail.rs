@@ -1,51 +1,49 @@
 //! The one way into the trail.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hookstream_projection::ApplyError;
 use hookstream_store::types::{ToSql, Type};
-use hookstream_store::{PgError, StoreError, Transaction};
+use hookstream_store::{StoreError, Transaction};
 use hookstream_trail::entry::VERSION;
 use hookstream_trail::tree::{Frontier, Node, leaf_hash};
-use hookstream_trail::{Entry, Head, Micros, Record};
+use hookstream_trail::{Checkpoint, Entry, Head, Micros, Record};
 use time::OffsetDateTime;
 
+use crate::compare::fits;
 use crate::rows;
 
 /// No trail gets there by itself.
 const SEQUENCE_END: i64 = 1 << 62;
 
-/// Nothing was appended.
-#[derive(Debug, thiserror::Error)]
-pub enum AppendError {
-    /// Postgres refused or was away.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The trail is not as we left it. Nothing may follow until a person has decided what is true.
-    #[error("the audit trail is not as it was left: {0}; `hookstream audit verify` says more")]
-    Odd(String),
-}
-
-impl From<PgError> for AppendError {
-    fn from(error: PgError) -> Self {
-        Self::Store(error.into())
-    }
-}
-
-impl From<AppendError> for ApplyError {
-    fn from(error: AppendError) -> Self {
-        match error {
-            AppendError::Store(error) => Self::Store(error),
-            odd @ AppendError::Odd(_) => Self::Halt(odd.to_string()),
-        }
-    }
-}
-
 /// Appends to the trail, for whoever has something to record. Cheap to clone; a process has one and its clones.
+///
+/// It compares the trail with what is known of it from before, whenever it ends elsewhere than expected: with its own
+/// last entry, and with the checkpoints that left the database. An older database that was restored, or a table that was
+/// rewritten, is noticed before anything is appended to it ([`StoreError::Odd`]).
 #[derive(Debug, Clone, Default)]
 pub struct Trail {
-    /// Where the trail ended when it was last looked at closely, or appended to by us.
-    known: Arc<Mutex<Option<Head>>>,
+    guard: Arc<Mutex<Guard>>,
+}
+
+#[derive(Debug, Default)]
+struct Guard {
+    /// Where the trail ended when it was last compared, or appended to by us.
+    known: Option<Head>,
+    outside: Outside,
+}
+
+/// What is known of the trail from outside of the database.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Outside {
+    /// Nothing is kept there.
+    #[default]
+    Nothing,
+    /// It is still to be read: nothing may be appended.
+    Unread,
+    /// It cannot be trusted, for this reason: nothing may be appended.
+    Refused(String),
+    /// The newest checkpoint of each place.
+    Checkpoints(Vec<Checkpoint>),
 }
 
 impl Trail {
@@ -53,53 +51,85 @@ impl Trail {
     ///
     /// Locks the trail's end until the transaction is over: others that append wait, so there is one order and no fork.
     /// Append as late in the transaction as possible.
-    pub async fn append(&self, tx: &Transaction<'_>, records: Vec<Record>) -> Result<Head, AppendError> {
-        let mut tip = Tip::lock(tx).await?;
-        if self.known() != Some(tip.head) {
-            tip.check(tx).await?;
-            self.know(tip.head);
-        }
+    pub async fn append(&self, tx: &Transaction<'_>, records: Vec<Record>) -> Result<Head, StoreError> {
+        let mut tip = self.lock(tx).await?;
         if records.is_empty() {
             return Ok(tip.head);
         }
         let mut nodes = Vec::new();
         let entries: Vec<Entry> = records.into_iter().map(|record| tip.push(record, &mut nodes)).collect();
         insert(tx, &tip, &entries, &nodes).await?;
-        // If the transaction is rolled back, the trail ends elsewhere next time and is looked at again.
-        self.know(tip.head);
+        // If the transaction is rolled back, the trail ends elsewhere next time and is compared again.
+        self.guard().known = Some(tip.head);
         Ok(tip.head)
     }
 
-    fn known(&self) -> Option<Head> {
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks the trail's end, and makes sure that it is the trail we know.
+    pub(crate) async fn lock(&self, tx: &Transaction<'_>) -> Result<Tip, StoreError> {
+        let (known, outside) = {
+            let guard = self.guard();
+            (guard.known, guard.outside.clone())
+        };
+        let checkpoints = match outside {
+            Outside::Nothing => Vec::new(),
+            Outside::Unread => return Err(StoreError::NotYet("the last checkpoint that left the database")),
+            Outside::Refused(reason) => return Err(StoreError::Odd(reason)),
+            Outside::Checkpoints(checkpoints) => checkpoints,
+        };
+        let tip = Tip::lock(tx).await?;
+        if known != Some(tip.head) {
+            tip.compare_with_last(tx).await?;
+            for checkpoint in &checkpoints {
+                fits(tx, checkpoint).await?.map_err(|misfit| StoreError::Odd(misfit.to_string()))?;
+            }
+            self.guard().known = Some(tip.head);
+        }
+        Ok(tip)
     }
 
-    fn know(&self, head: Head) {
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(head);
+    /// Says what is known from outside. From now on the trail is compared with it.
+    pub(crate) fn know_outside(&self, outside: Outside) {
+        *self.guard() = Guard { known: None, outside };
+    }
+
+    /// A checkpoint of the trail as it is left the database: it is the newest in every place.
+    pub(crate) fn left(&self, checkpoint: Checkpoint) {
+        self.guard().outside = Outside::Checkpoints(vec![checkpoint]);
+    }
+
+    fn guard(&self) -> MutexGuard<'_, Guard> {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Where the trail ends: all that appending needs.
-struct Tip {
-    head: Head,
-    frontier: Frontier,
+#[derive(Debug)]
+pub(crate) struct Tip {
+    pub(crate) head: Head,
+    pub(crate) frontier: Frontier,
+}
+
+fn odd(what: &str) -> StoreError {
+    StoreError::Odd(format!(
+        "the audit trail is not as it was left: {what}. `hookstream audit verify` says more"
+    ))
 }
 
 impl Tip {
-    async fn lock(tx: &Transaction<'_>) -> Result<Self, AppendError> {
-        let odd = |what: &str| AppendError::Odd(format!("audit_head {what}"));
+    async fn lock(tx: &Transaction<'_>) -> Result<Self, StoreError> {
+        let wrong = |what: &str| odd(&format!("audit_head {what}"));
         let row = tx.query_typed_opt(include_str!("sql/head.sql"), &[]).await?;
-        let row = row.ok_or_else(|| odd("is empty"))?;
+        let row = row.ok_or_else(|| wrong("is empty"))?;
         let audit_sequence: i64 = row.try_get("audit_sequence")?;
         let size = u64::try_from(audit_sequence).ok().filter(|_| audit_sequence < SEQUENCE_END);
         let frontier = size.and_then(|size| Frontier::from_bytes(size, row.try_get("peaks").ok()?));
-        let frontier = frontier.ok_or_else(|| odd("holds what it never held"))?;
-        let entry_hash = rows::hash(&row, "entry_hash").map_err(|_| odd("holds what it never held"))?;
+        let frontier = frontier.ok_or_else(|| wrong("holds what it never held"))?;
+        let entry_hash = rows::hash(&row, "entry_hash").map_err(|_| wrong("holds what it never held"))?;
         Ok(Self { head: Head { audit_sequence, entry_hash }, frontier })
     }
 
     /// Whether the last entry is the one that the head says.
-    async fn check(&self, tx: &Transaction<'_>) -> Result<(), AppendError> {
+    async fn compare_with_last(&self, tx: &Transaction<'_>) -> Result<(), StoreError> {
         let row = tx.query_typed_opt(include_str!("sql/last.sql"), &[]).await?;
         let last = match row {
             None => Head::EMPTY,
@@ -112,9 +142,7 @@ impl Tip {
             return Ok(());
         }
         let (found, head) = (last.audit_sequence, self.head.audit_sequence);
-        Err(AppendError::Odd(format!(
-            "its last entry is {found}, which is not the entry {head} of audit_head"
-        )))
+        Err(odd(&format!("its last entry is {found}, which is not the entry {head} of audit_head")))
     }
 
     fn push(&mut self, record: Record, nodes: &mut Vec<Node>) -> Entry {
@@ -131,7 +159,7 @@ async fn insert(
     tip: &Tip,
     entries: &[Entry],
     nodes: &[Node],
-) -> Result<(), AppendError> {
+) -> Result<(), StoreError> {
     fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
         rows.iter().map(value).collect()
     }

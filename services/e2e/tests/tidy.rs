@@ -108,7 +108,7 @@ fn the_gateway_reaches_no_database() {
 #[test]
 fn the_pure_crates_reach_no_runtime_and_no_broker() {
     let graph = Graph::read();
-    for pure in ["hookstream-event", "hookstream-signature"] {
+    for pure in ["hookstream-event", "hookstream-signature", "hookstream-trail"] {
         graph.must_not_reach(pure, &["tokio", "async-nats", "hyper", "tokio-postgres"]);
     }
     graph.must_not_reach("hookstream-event", &["hookstream-signature"]);

@@ -36,6 +36,8 @@ pub(crate) fn concern_doctor(setting: &Setting) -> bool {
 pub(crate) fn concern_audit(setting: &Setting) -> bool {
     is_common(setting)
         || (matches!(setting.group, "NATS" | "Postgres") && setting.name != "NATS_MONITOR_URL")
+        || (setting.group == "Audit trail" && !setting.name.contains("_CHECKPOINT_E"))
+        || setting.name == "HOOKSTREAM_AUDIT_KEY"
         // To verify signatures again.
         || setting.name.contains("_WEBHOOK_SECRET")
 }

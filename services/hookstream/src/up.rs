@@ -47,7 +47,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// The first start creates the data directory with its secrets; later ones reuse it. When all is ready, one line that
 /// begins with `ready` goes to standard output, and <data dir>/connection.env holds, as lines that a shell can source:
 /// NATS_URL (role operator), NATS_SUBSCRIBER_URL (role subscriber), NATS_MONITOR_URL, DATABASE_URL, GATEWAY_URL,
-/// BACKEND_URL, <PROJECTION>_METRICS_URL, GITHUB_WEBHOOK_SECRET, INTERNAL_WEBHOOK_SECRET and HOOKSTREAM_API_TOKEN.
+/// BACKEND_URL, <PROJECTION>_METRICS_URL, GITHUB_WEBHOOK_SECRET, INTERNAL_WEBHOOK_SECRET, HOOKSTREAM_API_TOKEN, and for
+/// `hookstream audit` HOOKSTREAM_AUDIT_PUBLIC_KEYS and HOOKSTREAM_AUDIT_CHECKPOINT_FILE.
 ///
 /// Logs are in <data dir>/logs; what services report as errors comes to standard error, too. A process that dies is
 /// started again. Health and metrics of the three projections are on HOOKSTREAM_METRICS_ADDR (127.0.0.1:9101 unless
@@ -109,7 +110,9 @@ async fn serve(
     }
     ready::wait(stack, &addresses, &data_dir).await?;
     let path = data_dir.path().join(env_file::CONNECTION);
-    let connection = connection(&addresses, &secrets, &servers);
+    let mut connection = connection(&addresses, &secrets, &servers).to_vec();
+    connection.push(("HOOKSTREAM_AUDIT_PUBLIC_KEYS", secrets.audit_public_key()?));
+    connection.push((services::CHECKPOINT_FILE, services::checkpoint_file(&data_dir, settings)));
     env_file::write(&path, "Where `hookstream up` is reached. Written at each start.", &connection)?;
     output::line(format_args!(
         "ready: gateway {}, backend {}, nats {}, postgres {}, secrets in {}",

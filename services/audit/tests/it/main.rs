@@ -1,7 +1,9 @@
 //! The audit trail on a real Postgres and, behind the runner, a real nats-server.
 
 mod append_only;
+mod checkpoints;
 mod entries;
+mod everything;
 mod inputs;
 mod runner;
 mod support;

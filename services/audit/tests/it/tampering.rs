@@ -76,7 +76,7 @@ async fn a_change_of_any_column_of_any_entry_is_found_and_named() {
                 let tx = client.transaction().await?;
                 tx.execute(&format!("UPDATE audit_trail SET {change} WHERE audit_sequence = {entry}"), &[])
                     .await?;
-                let broken = match hookstream_audit::verify_trail(&tx).await {
+                let broken = match crate::support::verify(&tx).await {
                     Err(hookstream_audit::VerifyError::Broken(broken)) => broken,
                     other => panic!("{change} of entry {entry}: {other:?}"),
                 };

@@ -21,6 +21,8 @@ use crate::settings::is_default;
 /// How much longer than its grace period a service may take to end.
 const GRACE_MARGIN: Duration = Duration::from_secs(3);
 
+pub(super) const CHECKPOINT_FILE: &str = "HOOKSTREAM_AUDIT_CHECKPOINT_FILE";
+
 /// What is needed to start a service, once and again.
 #[derive(Debug, Clone)]
 pub(super) struct Planned {
@@ -110,6 +112,11 @@ pub(super) fn all(
         let database = ("DATABASE_URL", servers.database_url.clone());
         vec![database, ("HOOKSTREAM_METRICS_ADDR", addr.to_string())]
     };
+    let mut audit = projection(addresses.audit);
+    audit.extend([
+        ("HOOKSTREAM_AUDIT_KEY", text(&secrets.audit_key)),
+        (CHECKPOINT_FILE, checkpoint_file(data_dir, settings)),
+    ]);
     let backend = vec![
         ("DATABASE_URL", servers.database_url.clone()),
         ("HOOKSTREAM_BACKEND_ADDR", addresses.backend.to_string()),
@@ -126,10 +133,16 @@ pub(super) fn all(
     Ok(vec![
         plan("phase-queue", "phase_queue", projection(addresses.phase_queue))?,
         plan("task-log", "task_log", projection(addresses.task_log))?,
-        plan("audit", "audit", projection(addresses.audit))?,
+        plan("audit", "audit", audit)?,
         plan("backend", "backend", backend)?,
         plan("gateway", "gateway", gateway)?,
     ])
+}
+
+/// Where checkpoints of the audit trail are appended to: in the data directory, unless set.
+pub(super) fn checkpoint_file(data_dir: &DataDir, settings: &Settings) -> String {
+    let usual = || data_dir.path().join("audit-checkpoints.jsonl").display().to_string();
+    settings.get(CHECKPOINT_FILE).unwrap_or_else(usual)
 }
 
 /// What a service gets of ours: the environment without any setting, then the settings that are set, wherever that is,

@@ -4,7 +4,7 @@ const SUBCOMMANDS: [&str; 7] = ["up", "send", "provision", "tail", "replay", "re
 
 #[test]
 fn the_commands_of_the_trail_have_help_too() {
-    for command in ["list", "reverify"] {
+    for command in ["list", "verify", "reverify", "prove", "check", "export", "witness", "resume", "key"] {
         let help = Hookstream::new(&["audit", command, "--help"]).run_blocking().expect_code(0).stdout;
         for part in ["Usage:", "Exit code: 0", "Examples:", "[env: HOOKSTREAM_CONFIG]"] {
             assert!(help.contains(part), "audit {command} --help does not tell {part:?}:\n{help}");

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
 mod audit_list;
+mod audit_proofs;
 mod command;
 mod doctor;
 mod help;

@@ -15,11 +15,12 @@ use asset::Asset;
 pub use difference::{Change, Difference};
 
 /// The streams, in the order they are made in.
-const STREAMS: [&str; 4] = [
+const STREAMS: [&str; 5] = [
     include_str!("../../../../schemas/streams/webhooks.json"),
     include_str!("../../../../schemas/streams/rejections.json"),
     include_str!("../../../../schemas/streams/phases.json"),
     include_str!("../../../../schemas/streams/operations.json"),
+    include_str!("../../../../schemas/streams/checkpoints.json"),
 ];
 
 /// The durable consumers: one for each projection, and what the trail reads besides.

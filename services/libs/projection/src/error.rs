@@ -55,3 +55,13 @@ pub enum RunError {
         after: Duration,
     },
 }
+
+impl RunError {
+    /// Of an error that is the fault of schema or tables.
+    pub(crate) fn of_schema(projection: &'static str, source: StoreError) -> Self {
+        match source {
+            StoreError::Odd(reason) => Self::Halted { projection, reason },
+            source => Self::Schema { projection, source },
+        }
+    }
+}

@@ -19,9 +19,6 @@ pub(crate) enum Failure {
     /// The projection named an event that it was not given.
     #[error("the projection named event {0}, which it was not given")]
     Stray(u64),
-    /// The projection found its tables not as it left them.
-    #[error("{0}")]
-    Halt(String),
     /// The projection panicked; the event is not known.
     #[error("the projection panicked: {0}")]
     Panic(String),
@@ -40,7 +37,6 @@ impl From<ApplyError> for Failure {
             ApplyError::Event { stream_sequence, reason, error } => {
                 Self::Event { stream_sequence, reason, error }
             }
-            ApplyError::Halt(reason) => Self::Halt(reason),
         }
     }
 }
@@ -50,7 +46,7 @@ impl Failure {
         match self {
             Self::Store(error) => error.kind(),
             Self::Event { .. } | Self::Panic(_) => Kind::Event,
-            Self::Stray(_) | Self::Halt(_) => Kind::Schema,
+            Self::Stray(_) => Kind::Schema,
         }
     }
 
@@ -61,7 +57,7 @@ impl Failure {
     pub(crate) fn sqlstate(&self) -> Option<&str> {
         match self {
             Self::Store(error) => error.sqlstate(),
-            Self::Event { .. } | Self::Stray(_) | Self::Halt(_) | Self::Panic(_) => None,
+            Self::Event { .. } | Self::Stray(_) | Self::Panic(_) => None,
         }
     }
 
@@ -80,7 +76,6 @@ impl Failure {
             Self::Store(_) => "refused_by_postgres",
             Self::Event { reason, .. } => reason,
             Self::Stray(_) => "stray",
-            Self::Halt(_) => "halted",
             Self::Panic(_) => "panic",
         }
     }
@@ -116,7 +111,7 @@ pub(crate) async fn call<P: Projection>(
     let named: Vec<u64> = match &outcome {
         Ok(applied) => applied.refused.iter().map(|refused| refused.stream_sequence).collect(),
         Err(ApplyError::Event { stream_sequence, .. }) => vec![*stream_sequence],
-        Err(ApplyError::Store(_) | ApplyError::Halt(_)) => Vec::new(),
+        Err(ApplyError::Store(_)) => Vec::new(),
     };
     let given = |sequence: &u64| events.iter().any(|claimed| claimed.event.stream_sequence == *sequence);
     match named.into_iter().find(|sequence| !given(sequence)) {

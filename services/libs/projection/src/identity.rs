@@ -3,7 +3,7 @@
 //! A stream that was recreated, truncated or restored to an older state gives old sequences to new events. Following it
 //! would skip some and count others twice, so the runner stops and a person decides.
 
-use hookstream_bus::StreamState;
+use hookstream_bus::{Bus, BusError, StreamState};
 use hookstream_store::checkpoint::Checkpoint;
 use time::OffsetDateTime;
 
@@ -95,13 +95,43 @@ struct Help<'p>(&'p str);
 
 impl std::fmt::Display for Help<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Nothing was applied or acked. `hookstream doctor` shows stream and checkpoint; `hookstream rebuild {}` \
-             starts over from the stream as it is",
-            self.0
-        )
+        f.write_str("Nothing was applied or acked. `hookstream doctor` shows stream and checkpoint; ")?;
+        // The trail is never rebuilt.
+        if self.0 == "audit" {
+            return f.write_str(
+                "`hookstream audit resume` goes on with the stream as it is, and records the gap",
+            );
+        }
+        write!(f, "`hookstream rebuild {}` starts over from the stream as it is", self.0)
     }
+}
+
+impl StreamChanged {
+    /// What was found, in a word or two.
+    pub fn found(&self) -> &'static str {
+        match self {
+            Self::Recreated { .. } => "the stream was recreated",
+            Self::Truncated { .. } => "the stream ends before what was applied",
+            Self::OtherMessage { .. } => "the stream holds another message there",
+            Self::Expired { .. } => "messages expired before they were applied",
+            Self::OtherStream { .. } => "another stream was followed",
+        }
+    }
+}
+
+/// Compares `stream`, as it is now, with the one that `checkpoint` was made on.
+pub async fn recognise(
+    bus: &Bus,
+    checkpoint: &Checkpoint,
+    stream: &StreamState,
+) -> Result<Result<(), StreamChanged>, BusError> {
+    if let Err(changed) = check_stream(checkpoint, stream) {
+        return Ok(Err(changed));
+    }
+    if !holds_checkpoint(checkpoint, stream) {
+        return Ok(Ok(()));
+    }
+    Ok(check_message(checkpoint, bus.message_id_at(&stream.name, checkpoint.sequence).await?))
 }
 
 /// Sequence of the oldest event held; one past the last if none is.
@@ -202,7 +232,9 @@ mod tests {
         assert!(text(&checkpoint(9, None), &stream(11, 20)).contains("begins at 11"));
         // All of it expired, and more than we had applied.
         assert!(text(&checkpoint(9, None), &stream(21, 20)).contains("begins at 21"));
-        assert!(text(&checkpoint(9, None), &stream(1, 8)).contains("hookstream rebuild audit"));
+        assert!(text(&checkpoint(9, None), &stream(1, 8)).contains("hookstream audit resume"));
+        let task_log = Checkpoint { projection: "task_log".to_owned(), ..checkpoint(9, None) };
+        assert!(text(&task_log, &stream(1, 8)).contains("hookstream rebuild task_log"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use crate::backoff::Backoff;
 use crate::batch::Batch;
 use crate::continuity::{Break, Continuity, Position};
-use crate::identity::{check_message, check_stream, first_held, holds_checkpoint};
+use crate::identity::{first_held, recognise};
 use crate::retention::Retention;
 use crate::runner::{Runner, SESSION_TIMEOUT, Stop, within};
 use crate::watchdog::Watchdog;
@@ -159,10 +159,7 @@ impl<'r, P: Projection> Leader<'r, P> {
             within(SESSION_TIMEOUT, taking).await?
         };
         *known = Some(checkpoint.clone());
-        check_stream(&checkpoint, &stream)?;
-        if holds_checkpoint(&checkpoint, &stream) {
-            check_message(&checkpoint, self.runner.bus.message_id_at(name, checkpoint.sequence).await?)?;
-        }
+        recognise(&self.runner.bus, &checkpoint, &stream).await??;
         Ok(checkpoint)
     }
 

@@ -31,7 +31,7 @@ mod watchdog;
 
 pub use context::Context;
 pub use error::RunError;
-pub use identity::StreamChanged;
+pub use identity::{StreamChanged, recognise};
 pub use process::{context, main, runner_settings};
 pub use projection::{Alongside, Applied, ApplyError, Beside, Claim, ClaimedEvent, Projection, Refused};
 pub use runner::run;

@@ -158,9 +158,6 @@ pub enum ApplyError {
         /// What is wrong with it, for people.
         error: String,
     },
-    /// The tables are not as the projection left them: it stops, and a person decides.
-    #[error("{0}")]
-    Halt(String),
 }
 
 impl From<PgError> for ApplyError {

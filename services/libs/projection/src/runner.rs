@@ -66,7 +66,7 @@ impl Stop {
     /// Sorts an error that ended a session.
     pub(crate) fn of<P: Projection>(error: StoreError) -> Self {
         if error.kind() == Kind::Schema {
-            Self::Halt(RunError::Schema { projection: P::NAME, source: error })
+            Self::Halt(RunError::of_schema(P::NAME, error))
         } else {
             Self::Store(error)
         }

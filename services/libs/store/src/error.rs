@@ -32,6 +32,12 @@ pub enum StoreError {
         /// How many.
         events: usize,
     },
+    /// Nothing may be written yet.
+    #[error("nothing is written before {0} is known")]
+    NotYet(&'static str),
+    /// The tables are not as their only writer left them. Waiting mends nothing; a person decides what is true.
+    #[error("{0}")]
+    Odd(String),
     /// A column holds a value that the code never writes.
     #[error("column {column} holds a value out of range")]
     OutOfRange {
@@ -96,6 +102,7 @@ impl StoreError {
             | Self::PoolTimedOut
             | Self::TimedOut { .. }
             | Self::SessionLost
+            | Self::NotYet(_)
             | Self::AllFailed { .. } => Kind::Outage,
             // What cannot be applied now is the schema's fault, whatever the code says of values.
             Self::Migration { source, .. } => match kind_of(source) {
@@ -103,7 +110,7 @@ impl StoreError {
                 kind => kind,
             },
             Self::Statement(error) => kind_of(error),
-            Self::ChangedMigration { .. } | Self::OutOfRange { .. } => Kind::Schema,
+            Self::ChangedMigration { .. } | Self::OutOfRange { .. } | Self::Odd(_) => Kind::Schema,
             Self::Fenced { .. } => Kind::Fenced,
         }
     }

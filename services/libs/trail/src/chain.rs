@@ -54,6 +54,12 @@ pub enum Fault {
     /// A column holds what none ever held: a null, or a digest of another length.
     #[error("was changed: a column holds what no entry has")]
     Unreadable,
+    /// The trail ends before it, although its head says that there were more.
+    #[error("is missing at the end: there were entries up to {last}")]
+    Gone {
+        /// Position of the last entry there was.
+        last: i64,
+    },
     /// The trail ends before it, although the checkpoint says that an event was recorded after the last entry.
     #[error("is missing at the end: the checkpoint is at stream sequence {stream_sequence}")]
     Tail {

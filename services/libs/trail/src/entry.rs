@@ -1,6 +1,8 @@
 //! What an entry says, and the bytes that its hash is of.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::chain::Head;
 use crate::hash::Hash;
@@ -59,8 +61,25 @@ impl Micros {
     }
 }
 
+/// As RFC 3339 in UTC, with as many digits as there are.
+impl Serialize for Micros {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = self.to_time().and_then(|time| time.format(&Rfc3339).ok());
+        serializer
+            .serialize_str(&text.ok_or_else(|| serde::ser::Error::custom("a time beyond the year 9999"))?)
+    }
+}
+
+impl<'de> Deserialize<'de> for Micros {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let time = OffsetDateTime::parse(&text, &Rfc3339).map_err(serde::de::Error::custom)?;
+        Ok(Self::of(time))
+    }
+}
+
 /// What an entry says, without its place and its hashes. The fields are columns of `audit_trail`, where `None` is null.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record<T = String> {
     /// One of [`kind`].
     pub kind: T,
@@ -94,18 +113,48 @@ pub struct Record<T = String> {
 }
 
 /// A row of `audit_trail`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry<T = String> {
     /// Version of the encoding.
     pub version: i16,
     /// Position in the trail, from 1.
     pub audit_sequence: i64,
     /// What it says.
+    #[serde(flatten)]
     pub record: Record<T>,
     /// Hash of the entry before; [`GENESIS`](crate::GENESIS) in the first.
     pub previous_hash: Hash,
     /// Hash of this entry.
     pub entry_hash: Hash,
+}
+
+impl<T> Entry<T> {
+    /// The same entry with other texts, such as owned ones.
+    pub fn map<U>(self, text: impl Fn(T) -> U) -> Entry<U> {
+        let record = self.record;
+        Entry {
+            version: self.version,
+            audit_sequence: self.audit_sequence,
+            record: Record {
+                kind: text(record.kind),
+                stream: record.stream.map(&text),
+                stream_sequence: record.stream_sequence,
+                event_id: record.event_id.map(&text),
+                source: record.source.map(&text),
+                event_type: record.event_type.map(&text),
+                body_sha256: record.body_sha256,
+                signature: record.signature.map(&text),
+                key_id: record.key_id.map(&text),
+                actor: record.actor.map(&text),
+                count: record.count,
+                details: text(record.details),
+                received_at: record.received_at,
+                recorded_at: record.recorded_at,
+            },
+            previous_hash: self.previous_hash,
+            entry_hash: self.entry_hash,
+        }
+    }
 }
 
 impl<T: AsRef<str>> Entry<T> {

@@ -8,10 +8,17 @@
 //! beside it has entries, trees and checkpoints that tests here hold to.
 
 pub mod chain;
+mod checkpoint;
 pub mod entry;
 mod hash;
+pub mod note;
+mod proof;
+pub mod resumption;
 pub mod tree;
 
 pub use chain::{Broken, Fault, Head};
+pub use checkpoint::{Checkpoint, CheckpointError};
 pub use entry::{Entry, Micros, Record, kind};
 pub use hash::{GENESIS, Hash};
+pub use proof::{Proof, ProofError};
+pub use resumption::Resumption;

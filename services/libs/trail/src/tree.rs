@@ -158,17 +158,23 @@ pub struct Run {
     pub positions: Range<u64>,
 }
 
-/// The kept hashes that `ranges` are computed from.
+/// The kept hashes that `ranges` are computed from, each once, by level and position.
 pub fn needed(ranges: &[Range<u64>]) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
+    let mut kept = Vec::new();
     for range in ranges {
         let _ = fold(range.clone(), &mut |level, position| {
-            match runs.last_mut() {
-                Some(run) if run.level == level && run.positions.end == position => run.positions.end += 1,
-                _ => runs.push(Run { level, positions: position..position + 1 }),
-            }
+            kept.push((level, position));
             Some(empty_root())
         });
+    }
+    kept.sort_unstable();
+    kept.dedup();
+    let mut runs: Vec<Run> = Vec::new();
+    for (level, position) in kept {
+        match runs.last_mut() {
+            Some(run) if run.level == level && run.positions.end == position => run.positions.end += 1,
+            _ => runs.push(Run { level, positions: position..position + 1 }),
+        }
     }
     runs
 }

@@ -30,6 +30,9 @@ fn publishable() -> Vec<String> {
         "operations.task_log.retention",
         "operations.audit.retention",
         "operations.operator.provision",
+        "audit.checkpoints",
+        "$JS.API.STREAM.INFO.CHECKPOINTS",
+        "$JS.API.DIRECT.GET.CHECKPOINTS",
         "$JS.API.CONSUMER.MSG.NEXT.REJECTIONS.audit_rejections",
         "$JS.API.CONSUMER.RESET.REJECTIONS.audit_rejections",
         "$JS.ACK.REJECTIONS.audit_rejections.1.1.1.1.0",
@@ -125,6 +128,11 @@ fn may_publish(role: &str, subject: &str) -> bool {
                     || rest.starts_with("OPERATIONS.audit_operations")
             })
             || exactly(&["$JS.API.STREAM.INFO.REJECTIONS", "$JS.API.DIRECT.GET.REJECTIONS"])
+            || exactly(&[
+                "audit.checkpoints",
+                "$JS.API.STREAM.INFO.CHECKPOINTS",
+                "$JS.API.DIRECT.GET.CHECKPOINTS",
+            ])
     };
     match role {
         _ if own_acts => true,

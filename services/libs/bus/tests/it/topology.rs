@@ -44,6 +44,7 @@ async fn an_empty_server_lacks_everything_and_gets_it() {
             "stream REJECTIONS: missing",
             "stream PHASES: missing",
             "stream OPERATIONS: missing",
+            "stream CHECKPOINTS: missing",
             "consumer phase_queue: missing",
             "consumer task_log: missing",
             "consumer audit: missing",

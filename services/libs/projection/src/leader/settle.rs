@@ -104,7 +104,7 @@ fn note_dead_letter<P: Projection>(letter: &DeadLetter) {
 fn store_error(failure: Failure) -> StoreError {
     match failure {
         Failure::Store(error) => error,
-        Failure::Event { .. } | Failure::Stray(_) | Failure::Halt(_) | Failure::Panic(_) => {
+        Failure::Event { .. } | Failure::Stray(_) | Failure::Panic(_) => {
             unreachable!("the fault of an event or of the projection is isolated or halts")
         }
     }
@@ -112,10 +112,7 @@ fn store_error(failure: Failure) -> StoreError {
 
 fn halt<P: Projection>(failure: Failure) -> RunError {
     match failure {
-        Failure::Store(source) if source.kind() == Kind::Schema => {
-            RunError::Schema { projection: P::NAME, source }
-        }
-        Failure::Halt(reason) => RunError::Halted { projection: P::NAME, reason },
+        Failure::Store(source) if source.kind() == Kind::Schema => RunError::of_schema(P::NAME, source),
         other => RunError::Batch { projection: P::NAME, error: other.chain() },
     }
 }

@@ -26,7 +26,7 @@ async fn refused(world: &World) -> anyhow::Result<(StreamChanged, String)> {
     let error = world.start(Everything::default()).error().await;
     assert_eq!(world.checkpoint::<Everything>().await?, checkpoint, "nothing was applied");
     let text = error.to_string();
-    assert!(text.contains("hookstream rebuild audit") && text.contains("hookstream doctor"), "{text}");
+    assert!(text.contains("hookstream audit resume") && text.contains("hookstream doctor"), "{text}");
     match error {
         RunError::Stream(changed) => Ok((changed, text)),
         other => panic!("{other:?}"),

@@ -14,6 +14,7 @@ const HTTP: &str = "HTTP";
 const NATS: &str = "NATS";
 const POSTGRES: &str = "Postgres";
 const PROJECTIONS: &str = "Projections";
+const AUDIT: &str = "Audit trail";
 const SECRETS: &str = "Secrets";
 const UP: &str = "hookstream up";
 const CLIENT: &str = "hookstream send";
@@ -137,6 +138,16 @@ pub const SETTINGS: &[Setting] = &[
         "How long a projection waits for the first message of a batch."),
     set("HOOKSTREAM_STALL_TIMEOUT", "60s", Duration, PROJECTIONS,
         "After how long without progress a projection that has work reports not ready."),
+    unset("HOOKSTREAM_AUDIT_PUBLIC_KEYS", Text, AUDIT,
+        "Public keys of checkpoints that are trusted, <name>+<id>+<base64>, separated by commas; besides that of the key."),
+    unset("HOOKSTREAM_AUDIT_ORIGIN", Text, AUDIT,
+        "The log's name in its checkpoints, which no other log has; the key's name unless set."),
+    set("HOOKSTREAM_AUDIT_CHECKPOINT_ENTRIES", "1000", Count, AUDIT,
+        "Entries after which a checkpoint is due."),
+    set("HOOKSTREAM_AUDIT_CHECKPOINT_EVERY", "1m", Duration, AUDIT,
+        "Time after which one is due, if there was an entry."),
+    unset("HOOKSTREAM_AUDIT_CHECKPOINT_FILE", Path, AUDIT,
+        "File that checkpoints are appended to; keep it, or a copy, out of reach of who owns the database."),
     unset("GITHUB_WEBHOOK_SECRET", Secret, SECRETS,
         "Secret of GitHub's webhooks; the gateway does not start without it."),
     unset("GITHUB_WEBHOOK_SECRET_PREVIOUS", Secret, SECRETS,
@@ -145,6 +156,8 @@ pub const SETTINGS: &[Setting] = &[
         "Secret of internal webhooks; the gateway does not start without it."),
     unset("INTERNAL_WEBHOOK_SECRET_PREVIOUS", Secret, SECRETS,
         "Former secret, which still verifies while a rotation lasts."),
+    unset("HOOKSTREAM_AUDIT_KEY", Secret, SECRETS,
+        "Private key that signs the trail's checkpoints, PRIVATE+KEY+<name>+<id>+<base64>; without it none are made."),
     unset("HOOKSTREAM_API_TOKEN", Secret, SECRETS,
         "Bearer token of the backend's commands; unset, every command is refused."),
     set("HOOKSTREAM_DATA_DIR", ".data", Path, UP,

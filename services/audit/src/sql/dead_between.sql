@@ -1,0 +1,3 @@
+SELECT count(*) AS letters
+FROM dead_letters
+WHERE projection = 'audit' AND stream_sequence >= $1 AND stream_sequence <= $2

@@ -1,0 +1,1 @@
+SELECT audit_sequence, entry_hash, peaks FROM audit_head

@@ -1,0 +1,5 @@
+SELECT stream_sequence
+FROM audit_trail
+WHERE stream = $1
+ORDER BY audit_sequence DESC
+LIMIT 1

@@ -1,0 +1,1 @@
+SELECT audit_sequence FROM audit_head
