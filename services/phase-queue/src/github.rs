@@ -2,6 +2,8 @@
 
 mod command;
 
+pub(crate) use command::Commands;
+
 use std::sync::LazyLock;
 
 use hookstream_event::internal::{PhaseData, PhaseEnqueued, limit};
@@ -46,43 +48,80 @@ enum Place {
     Comment,
 }
 
+/// What of GitHub's concerns the queue.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    /// What a workflow command looks like.
+    pub(crate) commands: Commands,
+    /// A text that our own workflows put into what they write.
+    pub(crate) bot_marker: Option<String>,
+}
+
 /// The step that a webhook of GitHub asks for: a workflow command in an issue that was opened, or in a comment that was
-/// made. Neither by a bot nor with the bot marker, or workflows that report on GitHub would start each other.
-pub(crate) fn step(event: &RecordedEvent, bot_marker: Option<&str>) -> Result<Option<Step>, InvalidBody> {
+/// made; an issue that was closed or opened again.
+pub(crate) fn step(event: &RecordedEvent, rules: &Rules) -> Result<Option<Step>, InvalidBody> {
     let place = match (event.subject.event.as_str(), event.subject.action.as_str()) {
         ("issues", "opened") => Place::Issue,
         ("issue_comment", "created") => Place::Comment,
+        ("issues", "closed" | "reopened") => return opened_or_closed(event).map(Some),
         _ => return Ok(None),
     };
     let body = SELECTION.read(&form::json(&event.envelope.content_type, &event.payload)?)?;
+    command(event, place, &body, rules)
+}
+
+/// Takes the issue's phases out, or puts them back.
+fn opened_or_closed(event: &RecordedEvent) -> Result<Step, InvalidBody> {
+    let body = SELECTION.read(&form::json(&event.envelope.content_type, &event.payload)?)?;
+    let issue = issue_number(&body)?;
+    if event.subject.action.as_str() == "reopened" {
+        return Ok(Step::Reopen { issue });
+    }
+    let repository = body.text("repository.full_name").map(str::to_owned);
+    Ok(Step::Close { issue, repository })
+}
+
+/// Neither by a bot nor with the bot marker, or workflows that report on GitHub would start each other.
+fn command(
+    event: &RecordedEvent,
+    place: Place,
+    body: &Selected<'_>,
+    rules: &Rules,
+) -> Result<Option<Step>, InvalidBody> {
     let texts: [Option<&str>; 2] = match place {
         Place::Issue => [body.text("issue.title"), body.text("issue.body")],
         Place::Comment => [body.text("comment.body"), None],
     };
-    let Some(command) = texts.iter().flatten().find_map(|text| command::find(text)) else { return Ok(None) };
-    let is_marked = |text: &&str| bot_marker.is_some_and(|marker| text.contains(marker));
+    let Some(command) = texts.iter().flatten().find_map(|text| rules.commands.find(text)) else {
+        return Ok(None);
+    };
+    let is_marked = |text: &&str| rules.bot_marker.as_ref().is_some_and(|marker| text.contains(marker));
     if body.text("sender.type") == Some("Bot") || texts.iter().flatten().any(is_marked) {
         return Ok(None);
     }
-    let issue = body.integer("issue.number").filter(|number| (1..=limit::INTEGER).contains(number));
-    let issue = issue.ok_or_else(|| InvalidBody::FieldInvalid {
-        field: "issue.number".to_owned(),
-        rule: "must be the number of an issue".to_owned(),
-    })?;
+    let issue = issue_number(body)?;
     let adw_id = format!("gh-{}", digits(&["adw_id", event.envelope.id.as_str()]));
     Ok(Some(Step::Command(PhaseEnqueued {
-        queue_id: queue_id(place, &body, &event.envelope.id),
+        queue_id: queue_id(place, body, &event.envelope.id),
         parent_issue: issue,
         phase_number: FIRST_PHASE,
         phase_data: PhaseData {
             workflow_type: command.to_owned(),
-            json: phase_data(place, &body, command, &adw_id),
+            json: phase_data(place, body, command, &adw_id),
             adw_id,
         },
         depends_on_phases: Vec::new(),
         priority: PRIORITY,
         issue_number: Some(issue),
     })))
+}
+
+fn issue_number(body: &Selected<'_>) -> Result<i64, InvalidBody> {
+    let issue = body.integer("issue.number").filter(|number| (1..=limit::INTEGER).contains(number));
+    issue.ok_or_else(|| InvalidBody::FieldInvalid {
+        field: "issue.number".to_owned(),
+        rule: "must be the number of an issue".to_owned(),
+    })
 }
 
 /// Derived from what GitHub calls the issue or comment, so that one of them enqueues once, however often and under

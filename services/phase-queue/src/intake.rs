@@ -16,10 +16,10 @@ pub(crate) enum Intake {
 }
 
 /// Reads an event. Never panics, whatever its bytes are.
-pub(crate) fn read(event: &RecordedEvent, bot_marker: Option<&str>) -> Intake {
+pub(crate) fn read(event: &RecordedEvent, rules: &github::Rules) -> Intake {
     let source = event.envelope.source();
     let step = if *source == Source::github() {
-        github::step(event, bot_marker)
+        github::step(event, rules)
     } else if *source == Source::internal() {
         // A report of an old workflow may not name its type: the envelope does.
         internal::decode(&event.payload, event.envelope.event_type.internal_name()).map(Step::from_internal)

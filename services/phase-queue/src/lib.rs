@@ -27,6 +27,10 @@
 //!   `adw_id`.
 //! - A workflow command in an issue that is opened, or in a comment on one, enqueues phase 1 of that issue; while the
 //!   issue has an unfinished phase 1, it does nothing. Each issue and comment enqueues once.
+//! - A report of a phase that is not in the queue is kept for an hour of the stream's time (the latest
+//!   [`EARLY_REPORTS_MAX`] are). A phase that is enqueued with that queue id and run is ended by it as soon as it is ready.
+//! - When an issue is closed on GitHub, its phases that have not begun go; when it is opened again they come back, behind
+//!   all others. A phase that names another repository is not meant.
 //! - Every change of a phase's status is announced (an [`Announcement`], passed on to stream `PHASES`). `ready` is announced
 //!   when the phase gets one of `max_concurrent` slots and the queue is not paused, in order of priority, queue position
 //!   and number. It has its slot until it has run, or is dequeued.
@@ -45,7 +49,10 @@ mod relay;
 mod rows;
 
 pub use announcement::Announcement;
-pub use phase::{Outcome, Phase, REASON_BYTES_MAX, State};
+pub use phase::{EarlyReport, Outcome, Phase, REASON_BYTES_MAX, State};
 pub use plan::{PlanKey, Refusal};
-pub use projection::{BOT_MARKER, MIGRATIONS, PHASE_LEASE, PhaseQueue};
-pub use queue::{Concerns, Control, Effect, Moment, NewPhase, Queue, Step, Unchanged};
+pub use projection::{BOT_MARKER, COMMAND_PATTERN, MIGRATIONS, PHASE_LEASE, PhaseQueue};
+pub use queue::{
+    Concerns, Control, EARLY_REPORT_HORIZON, EARLY_REPORTS_MAX, Effect, KeptReport, Moment, NewPhase, Queue,
+    Reach, Step, Unchanged,
+};

@@ -1,5 +1,7 @@
 use hookstream_event::BodyDigest;
-use hookstream_event::internal::PhaseEnqueued;
+use hookstream_event::internal::{PhaseData, PhaseEnqueued};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use crate::Moment;
@@ -97,6 +99,23 @@ impl State {
     }
 }
 
+/// A worker's report that came before the phase it is about was ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlyReport {
+    /// The run.
+    pub adw_id: String,
+    /// Why it failed; none if it completed.
+    pub failed: Option<String>,
+    /// Whether what becomes ready by it is announced at once.
+    pub trigger_next: bool,
+}
+
+impl EarlyReport {
+    pub(crate) fn outcome(&self) -> Outcome {
+        self.failed.clone().map_or(Outcome::Completed, |why| Outcome::Failed { why })
+    }
+}
+
 /// A phase of a plan, without what it is to run: the queue has no use for that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Phase {
@@ -118,6 +137,12 @@ pub struct Phase {
     pub adw_id: String,
     /// What it is doing.
     pub state: State,
+    /// While it waits: how many of `depends_on` have not completed. Else 0.
+    pub waiting_on: i32,
+    /// While it waits: how many of `depends_on` have failed or are blocked. Else 0.
+    pub blocked_on: i32,
+    /// While it waits: the report that it is ended with once it is ready.
+    pub early: Option<EarlyReport>,
     /// How often it was announced as ready.
     pub announcements: i32,
     /// Digest of all that it was enqueued with.
@@ -141,10 +166,26 @@ impl Phase {
             queue_position: now.position,
             adw_id: enqueued.phase_data.adw_id.clone(),
             state: State::Queued,
+            waiting_on: 0,
+            blocked_on: 0,
+            early: None,
             announcements: 0,
             content: content_of(enqueued),
             created_at: now.at,
             updated_at: now.at,
+        }
+    }
+
+    /// The event that would enqueue it again.
+    pub(crate) fn as_enqueued(&self, content: Map<String, Value>) -> PhaseEnqueued {
+        PhaseEnqueued {
+            queue_id: self.queue_id.clone(),
+            parent_issue: self.parent_issue,
+            phase_number: self.phase_number,
+            phase_data: PhaseData::from_valid(content),
+            depends_on_phases: self.depends_on.clone(),
+            priority: self.priority,
+            issue_number: self.issue_number,
         }
     }
 

@@ -1,8 +1,9 @@
 //! One plan: the phases of an issue, and the steps that they may take.
 //!
-//! A phase that has not begun is never told what to be: after each step [`Plan::settle`] derives it from what the
-//! phase depends on. Dependencies have lower numbers, so one pass in order of numbers does it, and a cycle cannot be.
-//! A phase that was once ready stays so until a worker takes it.
+//! A phase that waits counts how many of its dependencies have not completed, and how many never will as things stand.
+//! When a number's phase changes, [`Plan::settle`] follows the edges to those that wait for it, and so on: nothing else is
+//! looked at, so a plan need not be loaded whole. Dependencies have lower numbers, so one pass in order of numbers does it,
+//! and a cycle cannot be. A phase that was once ready stays so until a worker takes it.
 //!
 //! A number may come again after its phase has finished (somebody asks for the same workflow twice). What depends on
 //! that number then waits for the newer one, the *current* phase of the number.
@@ -17,8 +18,9 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use crate::phase::REASON_BYTES_MAX;
-use crate::{Effect, Moment, Outcome, Phase, State, Unchanged};
+use crate::{EarlyReport, Effect, Moment, Outcome, Phase, State, Unchanged};
 pub use refusal::Refusal;
+use settle::Ripple;
 
 /// Which plan. Phases without an issue have nothing in common but the event that enqueued them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +46,8 @@ pub(crate) type Place = (i32, i64);
 pub(crate) struct Entry {
     pub(crate) phase: Phase,
     pub(crate) kept: Kept,
+    /// Its dependencies have rows of their own.
+    linked: bool,
 }
 
 /// How a phase stands to its row.
@@ -55,6 +59,14 @@ pub(crate) enum Kept {
     Changed,
     /// There is no row yet. Holds what the phase is to run.
     New(Map<String, Value>),
+}
+
+impl Entry {
+    fn touch(&mut self) {
+        if matches!(self.kept, Kept::Same) {
+            self.kept = Kept::Changed;
+        }
+    }
 }
 
 /// What became of a phase since it was last looked at.
@@ -76,8 +88,10 @@ pub(crate) struct Change {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Plan {
     entries: BTreeMap<Place, Entry>,
-    /// Queue ids of rows that are to go.
-    removed: BTreeSet<String>,
+    /// Who waits for a number.
+    dependents: BTreeMap<i32, BTreeSet<Place>>,
+    /// Rows that are to go, and whether their dependencies have some, too.
+    removed: Vec<(Phase, bool)>,
     /// What phases were to run that came and went since the plan was loaded.
     orphans: BTreeMap<(String, i64), Map<String, Value>>,
     /// What changed since [`Plan::take_changes`].
@@ -87,15 +101,31 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn load(&mut self, phase: Phase) {
         let place = (phase.phase_number, phase.queue_position);
-        self.entries.insert(place, Entry { phase, kept: Kept::Same });
+        let linked = phase.state.is_waiting();
+        self.entries.insert(place, Entry { phase, kept: Kept::Same, linked });
+        self.link(place);
     }
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values()
     }
 
-    pub(crate) fn removed(&self) -> impl Iterator<Item = &str> {
-        self.removed.iter().map(String::as_str)
+    pub(crate) fn removed(&self) -> impl Iterator<Item = &Phase> {
+        self.removed.iter().map(|(phase, _)| phase)
+    }
+
+    /// Phases whose dependencies are to have rows, and have none.
+    pub(crate) fn unlinked(&self) -> impl Iterator<Item = &Phase> {
+        self.entries()
+            .filter(|entry| entry.phase.state.is_waiting() && !entry.linked)
+            .map(|entry| &entry.phase)
+    }
+
+    /// Phases whose dependencies have rows that are to go.
+    pub(crate) fn overlinked(&self) -> impl Iterator<Item = &Phase> {
+        let here = self.entries().filter(|entry| !entry.phase.state.is_waiting() && entry.linked);
+        let gone = self.removed.iter().filter(|(_, linked)| *linked).map(|(phase, _)| phase);
+        here.map(|entry| &entry.phase).chain(gone)
     }
 
     pub(crate) fn get(&self, place: Place) -> Option<&Phase> {
@@ -104,6 +134,14 @@ impl Plan {
 
     pub(crate) fn phase(&self, place: Place) -> &Phase {
         self.get(place).expect("places come from the index, which follows the plan")
+    }
+
+    /// What a phase is to run, if that is at hand.
+    pub(crate) fn content(&self, place: Place) -> Option<Map<String, Value>> {
+        match &self.entries.get(&place)?.kept {
+            Kept::New(content) => Some(content.clone()),
+            Kept::Same | Kept::Changed => None,
+        }
     }
 
     /// What has changed since this was last asked, in order of numbers.
@@ -117,21 +155,32 @@ impl Plan {
         self.entries.range(places).next_back().map(|(_, entry)| &entry.phase)
     }
 
-    /// Adds phases, all or none. Where they `are_all`, nothing that comes later can bring a dependency.
+    /// Adds phases, all or none. Where they `are_all`, nothing that comes later can bring a dependency. `early` finds what
+    /// was reported of a phase before it came.
     pub(crate) fn enqueue(
         &mut self,
         phases: Vec<PhaseEnqueued>,
         are_all: bool,
+        early: impl Fn(&PhaseEnqueued) -> Option<EarlyReport>,
         now: Moment,
     ) -> Result<Effect, Refusal> {
         self.check_enqueue(&phases, are_all)?;
+        let numbers = phases.iter().map(|phase| phase.phase_number);
+        let before = numbers.map(|number| (number, self.class(number))).collect();
+        let mut ripple = Ripple { before, ..Ripple::default() };
         for phase in phases {
             let place = (phase.phase_number, now.position);
-            let entry = Entry { phase: Phase::new(&phase, now), kept: Kept::New(phase.phase_data.json) };
+            let early = early(&phase);
+            let entry = Entry {
+                phase: Phase { early, ..Phase::new(&phase, now) },
+                kept: Kept::New(phase.phase_data.json),
+                linked: false,
+            };
             self.note(place, None, false, entry.phase.priority);
             self.entries.insert(place, entry);
+            ripple.fresh.insert(place);
         }
-        self.settle(now.at, false);
+        self.settle(ripple, now.at);
         Ok(Effect::Changed)
     }
 
@@ -219,8 +268,10 @@ impl Plan {
             WorkflowStatus::Failed => Outcome::Failed { why: why(report) },
         };
         let state = State::Finished { outcome, ready_at, started_at, finished_at: now.at };
+        let quiet = (!report.trigger_next).then_some(place.0).into_iter().collect();
+        let ripple = Ripple { quiet, ..self.ripple(place.0) };
         self.enter(place, state, now.at);
-        self.settle(now.at, !report.trigger_next);
+        self.settle(ripple, now.at);
         Ok(Effect::Changed)
     }
 
@@ -234,8 +285,9 @@ impl Plan {
         if let Some(current) = self.current(place.0).filter(|current| current.queue_id != queue_id) {
             return Err(Refusal::Superseded { queue_id, successor: current.queue_id.clone() });
         }
+        let ripple = Ripple { fresh: [place].into(), ..self.ripple(place.0) };
         self.enter(place, State::Queued, now.at);
-        self.settle(now.at, false);
+        self.settle(ripple, now.at);
         Ok(Effect::Changed)
     }
 
@@ -248,31 +300,36 @@ impl Plan {
         }
         let completed = matches!(phase.state, State::Finished { outcome: Outcome::Completed, .. });
         let is_current = self.current(place.0).is_some_and(|current| current.queue_id == queue_id);
-        let counts_on_it =
-            |entry: &&Entry| entry.phase.state.is_waiting() && entry.phase.depends_on.contains(&place.0);
         if completed
             && is_current
-            && let Some(entry) = self.entries().find(counts_on_it)
+            && let Some(dependent) = self.dependents_of(place.0).first()
         {
-            return Err(Refusal::StillNeeded { queue_id, dependent: entry.phase.queue_id.clone() });
+            let dependent = self.phase(*dependent).queue_id.clone();
+            return Err(Refusal::StillNeeded { queue_id, dependent });
         }
+        self.remove(place, now);
+        Ok(Effect::Changed)
+    }
+
+    /// Takes a phase out.
+    pub(crate) fn remove(&mut self, place: Place, now: Moment) {
+        let ripple = self.ripple(place.0);
+        let phase = self.phase(place);
         let (status, is_active, priority) = (phase.state.as_str(), phase.state.is_active(), phase.priority);
         self.note(place, Some(status), is_active, priority);
-        if let Some(Entry { phase, kept }) = self.entries.remove(&place) {
+        self.unlink(place);
+        if let Some(Entry { phase, kept, linked }) = self.entries.remove(&place) {
             if let Some(change) = self.changes.get_mut(&place) {
-                change.removed = Some(Phase { updated_at: now.at, ..phase });
+                change.removed = Some(Phase { updated_at: now.at, ..phase.clone() });
             }
             match kept {
-                Kept::Same | Kept::Changed => {
-                    self.removed.insert(queue_id);
-                }
+                Kept::Same | Kept::Changed => self.removed.push((phase, linked)),
                 Kept::New(phase_data) => {
-                    self.orphans.insert((queue_id, place.1), phase_data);
+                    self.orphans.insert((phase.queue_id, place.1), phase_data);
                 }
             }
         }
-        self.settle(now.at, false);
-        Ok(Effect::Changed)
+        self.settle(ripple, now.at);
     }
 
     /// A ready phase is to be announced now, whatever the queue's slots and its pause say.
@@ -323,16 +380,24 @@ impl Plan {
         self.orphans.iter()
     }
 
+    /// What is to be followed once the number's phase has changed.
+    fn ripple(&self, number: i32) -> Ripple {
+        Ripple { before: [(number, self.class(number))].into(), ..Ripple::default() }
+    }
+
     fn enter(&mut self, place: Place, state: State, at: OffsetDateTime) {
         let phase = self.phase(place);
         let (status, is_active, priority) = (phase.state.as_str(), phase.state.is_active(), phase.priority);
         self.note(place, Some(status), is_active, priority);
+        self.unlink(place);
         let entry = self.entry(place);
+        if !state.is_waiting() {
+            (entry.phase.waiting_on, entry.phase.blocked_on, entry.phase.early) = (0, 0, None);
+        }
         entry.phase.state = state;
         entry.phase.updated_at = at;
-        if matches!(entry.kept, Kept::Same) {
-            entry.kept = Kept::Changed;
-        }
+        entry.touch();
+        self.link(place);
     }
 
     /// Remembers what a phase was before the step in hand, once.
@@ -347,7 +412,7 @@ impl Plan {
 }
 
 /// Why a workflow failed, bounded and never empty.
-fn why(report: &WorkflowCompleted) -> String {
+pub(crate) fn why(report: &WorkflowCompleted) -> String {
     match report.error_message.as_deref().map(str::trim) {
         None | Some("") => format!("run {} gave no reason", report.adw_id),
         Some(reason) => reason[..reason.floor_char_boundary(REASON_BYTES_MAX)].to_owned(),

@@ -6,12 +6,16 @@ use hookstream_projection::{Alongside, Applied, ApplyError, ClaimedEvent, Contex
 use hookstream_runtime::{Settings, SettingsError};
 use hookstream_store::{MigrationSet, Transaction};
 
+use crate::github::{Commands, Rules};
 use crate::intake::{self, Intake};
 use crate::relay::{Bell, Relay, RelayMetrics};
 use crate::{Concerns, Effect, Moment, Step, Unchanged, rows};
 
 /// Name of the setting that holds the bot marker.
 pub const BOT_MARKER: &str = "HOOKSTREAM_BOT_MARKER";
+
+/// Name of the setting that holds the pattern of workflow commands, a regular expression.
+pub const COMMAND_PATTERN: &str = "HOOKSTREAM_COMMAND_PATTERN";
 
 /// Name of the setting that says how long an announced phase may wait to begin.
 pub const PHASE_LEASE: &str = "HOOKSTREAM_PHASE_LEASE";
@@ -34,8 +38,7 @@ pub const MIGRATIONS: MigrationSet = MigrationSet {
 /// The projection: which phase of which plan may run.
 #[derive(Debug, Clone)]
 pub struct PhaseQueue {
-    /// A text that our own workflows put into what they write on GitHub; none if it is empty.
-    bot_marker: Option<String>,
+    rules: Rules,
     lease: Duration,
     bell: Bell,
     metrics: Arc<OnceLock<RelayMetrics>>,
@@ -51,7 +54,8 @@ impl PhaseQueue {
     /// A projection that passes over issues and comments that hold `bot_marker`.
     pub fn new(bot_marker: Option<String>) -> Self {
         let bot_marker = bot_marker.filter(|marker| !marker.is_empty());
-        Self { bot_marker, lease: LEASE, bell: Bell::default(), metrics: Arc::default() }
+        let rules = Rules { commands: Commands::default(), bot_marker };
+        Self { rules, lease: LEASE, bell: Bell::default(), metrics: Arc::default() }
     }
 
     /// The same, but a phase that nobody begins within `lease` of its announcement is announced again.
@@ -66,7 +70,13 @@ impl PhaseQueue {
         if lease < LEASE_MIN {
             return Err(settings.invalid(PHASE_LEASE, "must be a second at least"));
         }
-        Ok(Self::new(settings.get(BOT_MARKER)).with_lease(lease))
+        let mut queue = Self::new(settings.get(BOT_MARKER)).with_lease(lease);
+        if let Some(pattern) = settings.get(COMMAND_PATTERN) {
+            let commands = Commands::new(&pattern);
+            queue.rules.commands =
+                commands.map_err(|error| settings.invalid(COMMAND_PATTERN, error.to_string()))?;
+        }
+        Ok(queue)
     }
 
     /// Reads each event; what cannot be read is refused.
@@ -74,7 +84,7 @@ impl PhaseQueue {
         let (mut steps, mut refused) = (Vec::with_capacity(batch.len()), Vec::new());
         for ClaimedEvent { event, .. } in batch {
             let stream_sequence = event.stream_sequence;
-            match intake::read(event, self.bot_marker.as_deref()) {
+            match intake::read(event, &self.rules) {
                 Intake::Step(step) => {
                     // Sequences count from 1 and end far below 2^63.
                     let position = i64::try_from(stream_sequence).unwrap_or(i64::MAX);

@@ -1,6 +1,8 @@
 //! The whole queue, or as much of it as a batch concerns: finds the plan of each step and keeps count of what changed.
 
 mod dispatch;
+mod early;
+mod shelf;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +16,10 @@ use crate::plan::{Kept, Place, Plan};
 use crate::{Announcement, Phase, PlanKey, Refusal};
 pub use dispatch::Control;
 use dispatch::{Candidates, rank};
-pub use step::{Concerns, Step};
+use early::EarlyReports;
+pub use early::{EARLY_REPORT_HORIZON, EARLY_REPORTS_MAX, KeptReport};
+use shelf::Shelf;
+pub use step::{Concerns, Reach, Step};
 
 /// When and where in the stream a step was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +48,10 @@ pub enum Unchanged {
     /// A lease has expired of an announcement that was heard, or of one that is not the last.
     #[error("no announcement waits to be heard")]
     Heard,
-    /// A workflow has ended that the queue did not start.
+    /// A phase that is not in the queue has ended; the report is kept in case that it comes.
+    #[error("kept for a phase that may come")]
+    Kept,
+    /// A workflow has ended that the queue did not start; or an issue has no phases that this is about.
     #[error("no phase of the queue")]
     NoPhase,
     /// Somebody asks for a workflow on an issue whose first phase has not ended.
@@ -65,6 +73,8 @@ pub struct Queue {
     running: BTreeSet<(String, String)>,
     control: Control,
     candidates: Candidates,
+    early: EarlyReports,
+    shelf: Shelf,
     /// Plans that the step in hand has changed.
     touched: BTreeSet<PlanKey>,
     announcements: Vec<Announcement>,
@@ -99,6 +109,25 @@ impl Queue {
         queue
     }
 
+    /// The same with reports that were kept, and the ordinal of the last one that ever was.
+    #[must_use]
+    pub fn with_early_reports(mut self, last: i64, reports: Vec<KeptReport>) -> Self {
+        self.early = EarlyReports::load(last, reports);
+        self
+    }
+
+    /// The same with phases of closed issues, and with what phases are to run whose issues may be closed.
+    #[must_use]
+    pub fn with_shelf(
+        mut self,
+        shelved: Vec<PhaseEnqueued>,
+        contents: BTreeMap<String, Map<String, Value>>,
+    ) -> Self {
+        let phases = shelved.into_iter().map(|phase| (phase.queue_id.clone(), (phase, true))).collect();
+        self.shelf = Shelf { phases, contents, ..Shelf::default() };
+        self
+    }
+
     /// Takes a step. A refused one changes nothing.
     pub fn apply(&mut self, step: Step, now: Moment) -> Result<Effect, Refusal> {
         let effect = self.take(step, now)?;
@@ -118,7 +147,10 @@ impl Queue {
             }
             Step::Report(report) => match self.find_reported(&report)? {
                 Some(queue_id) => self.with_phase(&queue_id, |plan, place| plan.report(place, &report, now)),
-                None => Ok(Effect::Unchanged(Unchanged::NoPhase)),
+                None => match &report.queue_id {
+                    Some(queue_id) => self.early.keep(queue_id, &report, now),
+                    None => Ok(Effect::Unchanged(Unchanged::NoPhase)),
+                },
             },
             Step::Retry { queue_id } => self.with_phase(&queue_id, |plan, place| plan.retry(place, now)),
             Step::Dequeue { queue_id } => {
@@ -136,6 +168,8 @@ impl Queue {
                 }
                 self.with_phase(&queue_id, |plan, place| Ok(plan.expire(place, announcement, paused, now)))
             }
+            Step::Close { issue, repository } => Ok(self.close(issue, repository.as_deref(), now)),
+            Step::Reopen { issue } => Ok(self.reopen(issue, now)),
             Step::SetPaused(paused) => Ok(self.set_paused(paused, now)),
             Step::SetMaxConcurrent(max_concurrent) => Ok(self.set_max_concurrent(max_concurrent, now)),
         }
@@ -162,7 +196,42 @@ impl Queue {
 
     /// Queue ids of rows that are to go, before others are written: one may come back.
     pub fn removed(&self) -> impl Iterator<Item = &str> {
-        self.plans.values().flat_map(Plan::removed)
+        self.plans.values().flat_map(Plan::removed).map(|phase| phase.queue_id.as_str())
+    }
+
+    /// Phases whose dependencies are to get rows.
+    pub fn unlinked(&self) -> impl Iterator<Item = &Phase> {
+        self.plans.values().flat_map(Plan::unlinked)
+    }
+
+    /// Phases whose dependencies' rows are to go, before others are written.
+    pub fn overlinked(&self) -> impl Iterator<Item = &Phase> {
+        self.plans.values().flat_map(Plan::overlinked)
+    }
+
+    /// Ordinal of the last report that was kept for a phase that may come.
+    pub fn last_early_report(&self) -> i64 {
+        self.early.last
+    }
+
+    /// Kept reports that have no row yet.
+    pub fn early_reports_added(&self) -> impl Iterator<Item = &KeptReport> {
+        self.early.added()
+    }
+
+    /// Queue ids of kept reports whose rows are to go, before others are written.
+    pub fn early_reports_removed(&self) -> impl Iterator<Item = &str> {
+        self.early.removed.iter().map(String::as_str)
+    }
+
+    /// Phases of closed issues that have no row yet.
+    pub fn shelf_added(&self) -> impl Iterator<Item = &PhaseEnqueued> {
+        self.shelf.phases.values().filter(|(_, has_row)| !has_row).map(|(phase, _)| phase)
+    }
+
+    /// Queue ids of phases of closed issues whose rows are to go, before others are written.
+    pub fn shelf_removed(&self) -> impl Iterator<Item = &str> {
+        self.shelf.removed.iter().map(String::as_str)
     }
 
     /// What applies to the queue as a whole.
@@ -198,7 +267,11 @@ impl Queue {
         }
         // What has no issue is on its own: no later event can add to it.
         let are_all = is_plan || matches!(key, PlanKey::Alone(_));
-        let effect = self.plans.entry(key).or_default().enqueue(phases, are_all, now)?;
+        let early = |phase: &PhaseEnqueued| self.early.find(phase, now);
+        let effect = self.plans.entry(key).or_default().enqueue(phases, are_all, early, now)?;
+        for (queue_id, _) in &places {
+            self.early.forget(queue_id);
+        }
         self.places.extend(places);
         self.touched.insert(key);
         Ok(effect)

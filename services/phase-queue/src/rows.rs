@@ -1,16 +1,18 @@
-//! Phases as rows: a fixed number of statements per batch, whatever its size.
+//! The queue as rows: a fixed number of statements per batch, whatever its size.
+
+mod phases;
+mod write;
 
 use std::collections::BTreeMap;
 
 use hookstream_event::BodyDigest;
+use hookstream_event::internal::{PhaseData, PhaseEnqueued};
 use hookstream_store::types::Json;
 use hookstream_store::{Row, StoreError, Transaction};
 use serde_json::{Map, Value};
-use time::OffsetDateTime;
 
-use crate::announcement::Times;
-use crate::queue::NewPhase;
-use crate::{Concerns, Control, Outcome, Phase, Queue, State};
+use crate::{Concerns, Control, EarlyReport, KeptReport, Outcome, Phase, Queue, Reach, State};
+pub(crate) use write::write;
 
 /// Loads all that steps with these concerns may touch or look at.
 pub(crate) async fn load(tx: &Transaction<'_>, concerns: &Concerns) -> Result<Queue, StoreError> {
@@ -23,206 +25,73 @@ pub(crate) async fn load(tx: &Transaction<'_>, concerns: &Concerns) -> Result<Qu
         ..fallback
     };
     let issues: Vec<i64> = concerns.issues.iter().copied().collect();
-    let queue_ids: Vec<&str> = concerns.queue_ids.iter().map(String::as_str).collect();
-    let runs: Vec<&str> = concerns.runs.iter().map(String::as_str).collect();
-    let mut rows = tx.query(include_str!("rows/load_phases.sql"), &[&issues, &queue_ids, &runs]).await?;
+    let (ids, _) = split(&concerns.queue_ids);
+    let mut rows = load_phases(tx, concerns, &issues).await?;
     let candidates_max = concerns.announcements_max(&control);
     rows.extend(tx.query(include_str!("rows/load_candidates.sql"), &[&candidates_max]).await?);
     let phases: Vec<Phase> = rows.iter().map(read).collect::<Result<_, _>>()?;
-    Ok(Queue::load(phases, control))
+    let early = tx.query(include_str!("rows/load_early_reports.sql"), &[&ids, &issues]).await?;
+    let early = early.iter().map(read_early).collect::<Result<_, StoreError>>()?;
+    let queue = Queue::load(phases, control).with_early_reports(row.try_get("early_reports")?, early);
+    if issues.is_empty() { Ok(queue) } else { load_shelf(tx, queue, &issues).await }
 }
 
-/// Writes what has changed since the queue was loaded.
-pub(crate) async fn write(tx: &Transaction<'_>, queue: &Queue) -> Result<(), StoreError> {
-    if !queue.announcements().is_empty() {
-        insert_outbox(tx, queue).await?;
+async fn load_phases(
+    tx: &Transaction<'_>,
+    concerns: &Concerns,
+    issues: &[i64],
+) -> Result<Vec<Row>, StoreError> {
+    let (ids, id_reaches) = split(&concerns.queue_ids);
+    let (runs, run_reaches) = split(&concerns.runs);
+    let parents: Vec<i64> = concerns.places.keys().map(|(issue, _)| *issue).collect();
+    let numbers: Vec<i32> = concerns.places.keys().map(|(_, number)| *number).collect();
+    let reaches: Vec<i32> = concerns.places.values().map(|reach| *reach as i32).collect();
+    let statement = include_str!("rows/load_phases.sql");
+    Ok(tx
+        .query(statement, &[&ids, &id_reaches, &runs, &run_reaches, &parents, &numbers, &reaches, &issues])
+        .await?)
+}
+
+async fn load_shelf(tx: &Transaction<'_>, queue: Queue, issues: &[i64]) -> Result<Queue, StoreError> {
+    let shelved = tx.query(include_str!("rows/load_shelf.sql"), &[&issues]).await?;
+    let shelved = shelved.iter().map(read_shelved).collect::<Result<_, StoreError>>()?;
+    let mut contents = BTreeMap::new();
+    for row in tx.query(include_str!("rows/load_contents.sql"), &[&issues]).await? {
+        let Json(content): Json<Map<String, Value>> = row.try_get("phase_data")?;
+        contents.insert(row.try_get("queue_id")?, content);
     }
-    // In this order: a queue id, or the place of an unfinished phase, may be free only after the one before.
-    let removed: Vec<&str> = queue.removed().collect();
-    if !removed.is_empty() {
-        tx.execute(include_str!("rows/delete_phases.sql"), &[&removed]).await?;
-    }
-    let changed = Mutable::of(queue.changed());
-    if !changed.queue_id.is_empty() {
-        update(tx, &changed).await?;
-    }
-    let added: Vec<NewPhase<'_>> = queue.added().collect();
-    if !added.is_empty() {
-        insert(tx, &added).await?;
-    }
-    write_control(tx, &queue.control()).await
+    Ok(queue.with_shelf(shelved, contents))
 }
 
-async fn write_control(tx: &Transaction<'_>, control: &Control) -> Result<(), StoreError> {
-    tx.execute(include_str!("rows/set_state.sql"), &[&control.active]).await?;
-    let paused = control.paused_at.map(|at| ("queue_paused", control.paused.to_string(), at));
-    let most = control.configured_at.map(|at| ("max_concurrent", control.max_concurrent.to_string(), at));
-    let changes: Vec<_> = paused.into_iter().chain(most).collect();
-    if changes.is_empty() {
-        return Ok(());
-    }
-    let keys: Vec<&str> = changes.iter().map(|(key, ..)| *key).collect();
-    let values: Vec<&str> = changes.iter().map(|(_, value, _)| value.as_str()).collect();
-    let times: Vec<OffsetDateTime> = changes.iter().map(|(.., at)| *at).collect();
-    tx.execute(include_str!("rows/set_config.sql"), &[&keys, &values, &times]).await?;
-    Ok(())
+fn split(concerns: &BTreeMap<String, Reach>) -> (Vec<&str>, Vec<i32>) {
+    concerns.iter().map(|(name, reach)| (name.as_str(), *reach as i32)).unzip()
 }
 
-async fn insert_outbox(tx: &Transaction<'_>, queue: &Queue) -> Result<(), StoreError> {
-    let told = queue.announcements();
-    let orphans: BTreeMap<(&str, i64), &Map<String, Value>> =
-        queue.orphans().map(|((queue_id, position), data)| ((queue_id.as_str(), *position), data)).collect();
-    let causes: Vec<i64> = told.iter().map(|told| told.cause).collect();
-    let ordinals: Vec<i32> = told.iter().map(|told| told.ordinal).collect();
-    let queue_ids: Vec<&str> = told.iter().map(|told| told.queue_id.as_str()).collect();
-    let positions: Vec<i64> = told.iter().map(|told| told.queue_position).collect();
-    let subjects: Vec<&str> = told.iter().map(|told| told.subject.as_str()).collect();
-    let phases: Vec<&str> = told.iter().map(|told| told.phase.as_str()).collect();
-    let data: Vec<Option<Json<&Map<String, Value>>>> = told
-        .iter()
-        .map(|told| orphans.get(&(told.queue_id.as_str(), told.queue_position)).copied().map(Json))
-        .collect();
-    let statement = include_str!("rows/insert_outbox.sql");
-    tx.execute(statement, &[&causes, &ordinals, &queue_ids, &positions, &subjects, &phases, &data]).await?;
-    Ok(())
+fn read_early(row: &Row) -> Result<KeptReport, StoreError> {
+    Ok(KeptReport {
+        queue_id: row.try_get("queue_id")?,
+        ordinal: row.try_get("ordinal")?,
+        at: row.try_get("reported_at")?,
+        report: EarlyReport {
+            adw_id: row.try_get("adw_id")?,
+            failed: row.try_get("failed")?,
+            trigger_next: row.try_get("trigger_next")?,
+        },
+    })
 }
 
-async fn update(tx: &Transaction<'_>, phases: &Mutable<'_>) -> Result<(), StoreError> {
-    let Mutable { queue_id, status, held, adw_id, error_message, updated_at, times, announcements } = phases;
-    let statement = include_str!("rows/update_phases.sql");
-    tx.execute(
-        statement,
-        &[
-            queue_id,
-            status,
-            held,
-            adw_id,
-            error_message,
-            updated_at,
-            &times.ready,
-            &times.started,
-            &times.finished,
-            announcements,
-            &times.announced,
-        ],
-    )
-    .await?;
-    Ok(())
-}
-
-async fn insert(tx: &Transaction<'_>, added: &[NewPhase<'_>]) -> Result<(), StoreError> {
-    let Mutable { queue_id, status, held, adw_id, error_message, updated_at, times, announcements } =
-        Mutable::of(added.iter().map(|added| added.phase));
-    let fixed = Fixed::of(added);
-    let statement = include_str!("rows/insert_phases.sql");
-    tx.execute(
-        statement,
-        &[
-            &queue_id,
-            &status,
-            &held,
-            &adw_id,
-            &error_message,
-            &updated_at,
-            &times.ready,
-            &times.started,
-            &times.finished,
-            &fixed.parent_issue,
-            &fixed.phase_number,
-            &fixed.issue_number,
-            &fixed.depends_on_phases,
-            &fixed.phase_data,
-            &fixed.priority,
-            &fixed.queue_position,
-            &fixed.content_sha256,
-            &fixed.created_at,
-            &announcements,
-            &times.announced,
-        ],
-    )
-    .await?;
-    Ok(())
-}
-
-/// What may change of phases, column by column, as `unnest` takes it.
-#[derive(Default)]
-struct Mutable<'q> {
-    queue_id: Vec<&'q str>,
-    status: Vec<&'static str>,
-    held: Vec<bool>,
-    adw_id: Vec<&'q str>,
-    error_message: Vec<Option<&'q str>>,
-    updated_at: Vec<OffsetDateTime>,
-    times: Columns,
-    announcements: Vec<i32>,
-}
-
-/// What never changes of phases, likewise.
-#[derive(Default)]
-struct Fixed<'q> {
-    parent_issue: Vec<i64>,
-    phase_number: Vec<i32>,
-    issue_number: Vec<Option<i64>>,
-    depends_on_phases: Vec<String>,
-    phase_data: Vec<Json<&'q Map<String, Value>>>,
-    priority: Vec<i32>,
-    queue_position: Vec<i64>,
-    content_sha256: Vec<&'q [u8]>,
-    created_at: Vec<OffsetDateTime>,
-}
-
-/// The times of phases, likewise.
-#[derive(Default)]
-struct Columns {
-    ready: Vec<Option<OffsetDateTime>>,
-    announced: Vec<Option<OffsetDateTime>>,
-    started: Vec<Option<OffsetDateTime>>,
-    finished: Vec<Option<OffsetDateTime>>,
-}
-
-impl<'q> Mutable<'q> {
-    fn of(phases: impl Iterator<Item = &'q Phase>) -> Self {
-        let mut columns = Self::default();
-        for phase in phases {
-            let times: Times = phase.state.times();
-            columns.queue_id.push(&phase.queue_id);
-            columns.status.push(phase.state.as_str());
-            columns.held.push(matches!(phase.state, State::Ready { held: true, .. }));
-            columns.adw_id.push(&phase.adw_id);
-            columns.error_message.push(phase.error_message());
-            columns.updated_at.push(phase.updated_at);
-            columns.times.ready.push(times.ready);
-            columns.times.announced.push(times.announced);
-            columns.announcements.push(phase.announcements);
-            columns.times.started.push(times.started);
-            columns.times.finished.push(times.finished);
-        }
-        columns
-    }
-}
-
-impl<'q> Fixed<'q> {
-    fn of(added: &[NewPhase<'q>]) -> Self {
-        let mut columns = Self::default();
-        for NewPhase { phase, phase_data } in added {
-            columns.parent_issue.push(phase.parent_issue);
-            columns.phase_number.push(phase.phase_number);
-            columns.issue_number.push(phase.issue_number);
-            columns.depends_on_phases.push(array_literal(&phase.depends_on));
-            columns.phase_data.push(Json(phase_data));
-            columns.priority.push(phase.priority);
-            columns.queue_position.push(phase.queue_position);
-            columns.content_sha256.push(phase.content.as_bytes());
-            columns.created_at.push(phase.created_at);
-        }
-        columns
-    }
-}
-
-/// Numbers as the text of a Postgres array: `{1,2}`.
-fn array_literal(numbers: &[i32]) -> String {
-    let numbers: Vec<String> = numbers.iter().map(i32::to_string).collect();
-    format!("{{{}}}", numbers.join(","))
+fn read_shelved(row: &Row) -> Result<PhaseEnqueued, StoreError> {
+    let Json(json): Json<Map<String, Value>> = row.try_get("phase_data")?;
+    let phase_data = PhaseData::from_valid(json);
+    Ok(PhaseEnqueued {
+        queue_id: row.try_get("queue_id")?,
+        parent_issue: row.try_get("parent_issue")?,
+        phase_number: row.try_get("phase_number")?,
+        phase_data,
+        depends_on_phases: row.try_get("depends_on_phases")?,
+        priority: row.try_get("priority")?,
+        issue_number: row.try_get("issue_number")?,
+    })
 }
 
 fn read(row: &Row) -> Result<Phase, StoreError> {
@@ -239,6 +108,9 @@ fn read(row: &Row) -> Result<Phase, StoreError> {
         adw_id: row.try_get("adw_id")?,
         state: read_state(row)?,
         announcements: row.try_get("announcements")?,
+        waiting_on: row.try_get("waiting_on")?,
+        blocked_on: row.try_get("blocked_on")?,
+        early: row.try_get::<_, Option<Json<EarlyReport>>>("early_report")?.map(|Json(early)| early),
         content: BodyDigest(content),
         created_at: row.try_get("created_at")?,
         updated_at: row.try_get("updated_at")?,

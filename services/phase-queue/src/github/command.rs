@@ -1,19 +1,41 @@
-/// The first workflow command in a text, such as `adw_plan_iso`.
-///
-/// Finds what the pattern `\badw_[a-z]+(?:_[a-z]+)*_iso\b` finds. Both ends are word boundaries and all between them
-/// are word characters, so a command is always a whole word.
-pub(crate) fn find(text: &str) -> Option<&str> {
-    text.split(|c: char| !(c.is_alphanumeric() || c == '_')).find(|word| is_command(word))
-}
+use regex::{Regex, RegexBuilder};
 
-fn is_command(word: &str) -> bool {
-    let name = word.strip_prefix("adw_").and_then(|rest| rest.strip_suffix("_iso"));
-    let is_part = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
-    word.len() <= COMMAND_BYTES_MAX && name.is_some_and(|name| name.split('_').all(is_part))
-}
+/// What a workflow command looks like unless the settings say otherwise, such as `adw_plan_iso`.
+pub(crate) const PATTERN: &str = r"\badw_[a-z]+(?:_[a-z]+)*_iso\b";
+
+/// Largest compiled pattern, in bytes. Matching takes time linear in the text, whatever the pattern.
+const SIZE_MAX: usize = 1 << 20;
 
 /// Longest command: what an event's `workflow_type` may be.
 const COMMAND_BYTES_MAX: usize = hookstream_event::internal::limit::NAME;
+
+/// Finds workflow commands in texts.
+#[derive(Debug, Clone)]
+pub(crate) struct Commands(Regex);
+
+impl Commands {
+    /// Commands that match a regular expression.
+    pub(crate) fn new(pattern: &str) -> Result<Self, regex::Error> {
+        RegexBuilder::new(pattern).size_limit(SIZE_MAX).dfa_size_limit(SIZE_MAX).build().map(Self)
+    }
+
+    /// The first command in a text that could be a `workflow_type`.
+    pub(crate) fn find<'t>(&self, text: &'t str) -> Option<&'t str> {
+        self.0.find_iter(text).map(|found| found.as_str()).find(|command| is_name(command))
+    }
+}
+
+impl Default for Commands {
+    fn default() -> Self {
+        Self::new(PATTERN).expect("a test compiles it")
+    }
+}
+
+/// Whether it may be a `workflow_type`: no pattern can make it something else.
+fn is_name(command: &str) -> bool {
+    let is_blank = command.chars().all(char::is_whitespace);
+    !is_blank && command.len() <= COMMAND_BYTES_MAX && !command.chars().any(char::is_control)
+}
 
 #[cfg(test)]
 mod tests {
@@ -43,12 +65,27 @@ mod tests {
             ("", None),
         ];
         for (text, command) in cases {
-            assert_eq!(find(text), command, "{text:?}");
+            assert_eq!(Commands::default().find(text), command, "{text:?}");
         }
     }
 
     #[test]
     fn a_word_of_a_megabyte_is_no_command() {
-        assert_eq!(find(&format!("adw_{}_iso", "a".repeat(1 << 20))), None);
+        let text = format!("adw_{}_iso", "a".repeat(1 << 20));
+        assert_eq!(Commands::default().find(&text), None);
+    }
+
+    #[test]
+    fn other_patterns_find_other_commands() {
+        let commands = Commands::new("/run [a-z]+").unwrap();
+        assert_eq!(commands.find("please /run tests"), Some("/run tests"));
+        assert_eq!(commands.find("adw_plan_iso"), None);
+        // What matches is never taken for a name that no event could have.
+        for pattern in ["", "\\s*", "(?s).*", "a*"] {
+            assert_eq!(Commands::new(pattern).unwrap().find("\u{0}\n"), None, "{pattern}");
+        }
+        for pattern in ["(", "a{1000000}", "(?:a{1000}){1000}"] {
+            assert!(Commands::new(pattern).is_err(), "{pattern}");
+        }
     }
 }

@@ -8,6 +8,10 @@ use crate::Step;
 
 const MARKER: &str = "[our-bot]";
 
+fn rules(marker: Option<&str>) -> Rules {
+    Rules { commands: Commands::default(), bot_marker: marker.map(str::to_owned) }
+}
+
 fn opened(title: &str, body: &str) -> Value {
     json!({
         "action": "opened",
@@ -32,7 +36,7 @@ fn recorded(event: &str, delivery_id: &str, body: &Value) -> RecordedEvent {
 }
 
 fn read(event: &RecordedEvent) -> Option<PhaseEnqueued> {
-    match step(event, Some(MARKER)).unwrap() {
+    match step(event, &rules(Some(MARKER))).unwrap() {
         Some(Step::Command(phase)) => Some(phase),
         None => None,
         other => panic!("{other:?}"),
@@ -86,12 +90,12 @@ fn bots_and_marked_texts_enqueue_nothing() {
     assert_eq!(read(&recorded("issue_comment", "d-1", &marked_comment)), None);
     // Without a marker in the settings, texts are not looked at for one.
     let event = recorded("issue_comment", "d-1", &marked_comment);
-    assert!(step(&event, None).unwrap().is_some());
+    assert!(step(&event, &rules(None)).unwrap().is_some());
 }
 
 #[test]
 fn other_actions_and_events_enqueue_nothing() {
-    for action in ["edited", "closed", "reopened", "labeled"] {
+    for action in ["edited", "transferred", "deleted", "labeled"] {
         let mut body = opened("adw_plan_iso", "adw_plan_iso");
         body["action"] = json!(action);
         assert_eq!(read(&recorded("issues", "d-1", &body)), None, "{action}");
@@ -99,6 +103,18 @@ fn other_actions_and_events_enqueue_nothing() {
         body["action"] = json!(action);
         assert_eq!(read(&recorded("issue_comment", "d-1", &body)), None, "{action}");
     }
+}
+
+#[test]
+fn an_issue_that_is_closed_or_opened_again_says_which() {
+    let step_of = |action: &str| {
+        let mut body = opened("no command", "");
+        body["action"] = json!(action);
+        step(&recorded("issues", "d-1", &body), &rules(None)).unwrap()
+    };
+    let repository = Some("octo-org/octo-repo".to_owned());
+    assert_eq!(step_of("closed"), Some(Step::Close { issue: 42, repository }));
+    assert_eq!(step_of("reopened"), Some(Step::Reopen { issue: 42 }));
 }
 
 #[test]
@@ -136,7 +152,7 @@ fn a_form_is_read_like_json() {
     event.envelope.content_type = "application/x-www-form-urlencoded".to_owned();
     assert_eq!(read(&event), as_json);
     event.payload = b"nothing=1".to_vec();
-    assert_eq!(step(&event, None), Err(InvalidBody::PayloadMissing));
+    assert_eq!(step(&event, &rules(None)), Err(InvalidBody::PayloadMissing));
 }
 
 #[test]
@@ -160,14 +176,14 @@ fn what_cannot_be_read_is_an_error() {
     let mut event = recorded("issues", "d-1", &opened("adw_plan_iso", ""));
     for payload in ["", "null", "[]", "{", "\u{0}", &"[".repeat(200), &"{\"a\":".repeat(1_000_000)] {
         event.payload = payload.as_bytes().to_vec();
-        assert_eq!(step(&event, None).unwrap_err().code(), "invalid_body", "{payload:.20}");
+        assert_eq!(step(&event, &rules(None)).unwrap_err().code(), "invalid_body", "{payload:.20}");
     }
     for number in ["null", "0", "-1", "1e400", "1.5", "\"42\"", "99999999999999999999"] {
         let body = format!(r#"{{"issue":{{"number":{number},"title":"adw_plan_iso"}}}}"#);
         event.payload = body.into_bytes();
-        assert_eq!(step(&event, None).unwrap_err().code(), "invalid_event", "{number}");
+        assert_eq!(step(&event, &rules(None)).unwrap_err().code(), "invalid_event", "{number}");
     }
     // Without a command there is nothing to get wrong.
     event.payload = br#"{"issue":{"number":null,"title":5}}"#.to_vec();
-    assert_eq!(step(&event, None), Ok(None));
+    assert_eq!(step(&event, &rules(None)), Ok(None));
 }

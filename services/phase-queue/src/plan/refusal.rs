@@ -106,6 +106,14 @@ pub enum Refusal {
         /// The run that ended it.
         adw_id: String,
     },
+    /// A phase that is not in the queue yet was reported before, in other words.
+    #[error("queue_id {queue_id} is not in the queue, and run {adw_id} has reported its end already")]
+    AlreadyReported {
+        /// The queue id.
+        queue_id: String,
+        /// The run that has reported.
+        adw_id: String,
+    },
     /// Only a failed phase can be retried.
     #[error("phase {queue_id} is {status}; only a failed phase can be retried")]
     NotFailed {
@@ -155,6 +163,7 @@ impl Refusal {
             Self::NotReady { .. } => "not_ready",
             Self::OtherRun { .. } => "other_run",
             Self::AlreadyFinished { .. } => "already_finished",
+            Self::AlreadyReported { .. } => "already_reported",
             Self::NotFailed { .. } => "not_failed",
             Self::Superseded { .. } => "superseded",
             Self::Running { .. } => "running",

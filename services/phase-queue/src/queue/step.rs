@@ -1,9 +1,9 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Control;
 
 use hookstream_event::InternalEvent;
-use hookstream_event::internal::{PhaseEnqueued, WorkflowCompleted};
+use hookstream_event::internal::{PhaseEnqueued, WorkflowCompleted, WorkflowStatus, limit};
 
 /// What an event asks of the queue.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,21 +45,50 @@ pub enum Step {
         /// Which of its announcements.
         announcement: i32,
     },
+    /// An issue was closed on GitHub: its phases that have not begun go.
+    Close {
+        /// The issue.
+        issue: i64,
+        /// Its repository.
+        repository: Option<String>,
+    },
+    /// It was opened again: they come back.
+    Reopen {
+        /// The issue.
+        issue: i64,
+    },
     /// Stop or resume announcing.
     SetPaused(bool),
     /// So many phases may be announced or running at once.
     SetMaxConcurrent(i32),
 }
 
+/// How much of a plan a step needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// The phase.
+    Alone = -1,
+    /// And those that wait for it.
+    Near = 0,
+    /// And those that wait for them, and so on, and whatever all of these depend on.
+    Far = 1,
+    /// And all phases that ever had its number.
+    History = 2,
+}
+
 /// What a queue must have loaded to take some steps.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Concerns {
-    /// Issues whose plans may change.
+    /// Phases by queue id.
+    pub queue_ids: BTreeMap<String, Reach>,
+    /// Phases that these runs are running.
+    pub runs: BTreeMap<String, Reach>,
+    /// The newest phases of these issues and numbers.
+    pub places: BTreeMap<(i64, i32), Reach>,
+    /// Issues whose phases may be taken out or put back, for which what they are to run is needed.
     pub issues: BTreeSet<i64>,
-    /// Phases whose plans may change.
-    pub queue_ids: BTreeSet<String>,
-    /// Runs whose phases' plans may change.
-    pub runs: BTreeSet<String>,
+    /// Phases that these runs begin: they are not running yet when the queue is loaded.
+    begun: BTreeSet<(String, String)>,
     /// Whether any step is to be taken.
     pub any: bool,
     /// Slots that the steps may set free, and candidates that they may take away.
@@ -69,6 +98,9 @@ pub struct Concerns {
     /// The most slots that the steps ask for.
     max_concurrent: i32,
 }
+
+/// Most phases that one step takes out: one of each number.
+const NUMBERS: i32 = limit::PHASES;
 
 impl Step {
     /// The step that an internal event is; `None` if it does not concern the queue.
@@ -106,14 +138,23 @@ impl Concerns {
         match step {
             Step::Enqueue(phase) | Step::Command(phase) => self.include_enqueued(phase),
             Step::EnqueuePlan(phases) => phases.iter().for_each(|phase| self.include_enqueued(phase)),
-            Step::Start { queue_id, .. }
-            | Step::Retry { queue_id }
-            | Step::Dequeue { queue_id }
-            | Step::RequestExecution { queue_id }
-            | Step::Expire { queue_id, .. } => {
-                self.queue_ids.insert(queue_id.clone());
+            Step::Start { queue_id, adw_id } => {
+                self.include_id(queue_id, Reach::Alone);
+                self.begun.insert((adw_id.clone(), queue_id.clone()));
             }
+            Step::RequestExecution { queue_id } | Step::Expire { queue_id, .. } => {
+                self.include_id(queue_id, Reach::Alone)
+            }
+            Step::Retry { queue_id } => self.include_id(queue_id, Reach::Far),
+            Step::Dequeue { queue_id } => self.include_id(queue_id, Reach::History),
             Step::Report(report) => self.include_reported(report),
+            Step::Close { issue, .. } | Step::Reopen { issue } => {
+                self.turnover += 2 * i64::from(NUMBERS);
+                self.issues.insert(*issue);
+                for number in 1..=NUMBERS {
+                    self.include_place(*issue, number, Reach::Far);
+                }
+            }
             Step::SetPaused(paused) => self.resumes |= !paused,
             Step::SetMaxConcurrent(most) => self.max_concurrent = self.max_concurrent.max(*most),
         }
@@ -128,27 +169,49 @@ impl Concerns {
         i64::from(slots.max(0)) + self.turnover
     }
 
-    /// Whether phases have to be loaded at all.
-    pub fn needs_phases(&self) -> bool {
-        !(self.issues.is_empty() && self.queue_ids.is_empty() && self.runs.is_empty())
-    }
-
-    /// The plan, and whoever has the queue id already.
+    /// The place and all that waits for it, what it depends on, and whoever has the queue id already.
     fn include_enqueued(&mut self, phase: &PhaseEnqueued) {
-        self.queue_ids.insert(phase.queue_id.clone());
-        if phase.parent_issue > 0 {
-            self.issues.insert(phase.parent_issue);
+        self.include_id(&phase.queue_id, Reach::Alone);
+        self.include_place(phase.parent_issue, phase.phase_number, Reach::Far);
+        for number in &phase.depends_on_phases {
+            self.include_place(phase.parent_issue, *number, Reach::Alone);
         }
     }
 
     /// As `Queue` finds the phase of a report: by the most precise of what it says, and by that alone.
     fn include_reported(&mut self, report: &WorkflowCompleted) {
+        let reach = match report.status {
+            WorkflowStatus::Completed => Reach::Near,
+            WorkflowStatus::Failed => Reach::Far,
+        };
         if let Some(queue_id) = &report.queue_id {
-            self.queue_ids.insert(queue_id.clone());
-        } else if let (Some(issue @ 1..), Some(_)) = (report.parent_issue, report.phase_number) {
-            self.issues.insert(issue);
+            self.include_id(queue_id, reach);
+        } else if let (Some(issue @ 1..), Some(number)) = (report.parent_issue, report.phase_number) {
+            self.include_place(issue, number, reach);
         } else {
-            self.runs.insert(report.adw_id.clone());
+            include(&mut self.runs, report.adw_id.clone(), reach);
+            let begun = self.begun.range((report.adw_id.clone(), String::new())..);
+            let begun: Vec<String> = begun
+                .take_while(|(adw_id, _)| *adw_id == report.adw_id)
+                .map(|(_, queue_id)| queue_id.clone())
+                .collect();
+            begun.iter().for_each(|queue_id| self.include_id(queue_id, reach));
         }
     }
+
+    fn include_id(&mut self, queue_id: &str, reach: Reach) {
+        include(&mut self.queue_ids, queue_id.to_owned(), reach);
+    }
+
+    /// Issue 0 is none: its phases are found by their queue ids alone.
+    fn include_place(&mut self, issue: i64, number: i32, reach: Reach) {
+        if issue > 0 {
+            include(&mut self.places, (issue, number), reach);
+        }
+    }
+}
+
+fn include<K: Ord>(concerns: &mut BTreeMap<K, Reach>, key: K, reach: Reach) {
+    let known = concerns.entry(key).or_insert(reach);
+    *known = reach.max(*known);
 }

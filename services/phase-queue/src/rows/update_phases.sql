@@ -3,6 +3,9 @@ UPDATE phase_queue
 SET status = phases.status,
     held = phases.held,
     announcements = phases.announcements,
+    waiting_on = phases.waiting_on,
+    blocked_on = phases.blocked_on,
+    early_report = phases.early_report,
     adw_id = phases.adw_id,
     error_message = phases.error_message,
     updated_at = phases.updated_at,
@@ -12,9 +15,10 @@ SET status = phases.status,
     finished_at = phases.finished_at
 FROM unnest(
     $1::text[], $2::text[], $3::boolean[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
-    $8::timestamptz[], $9::timestamptz[], $10::integer[], $11::timestamptz[]
+    $8::timestamptz[], $9::timestamptz[], $10::integer[], $11::timestamptz[],
+    $12::integer[], $13::integer[], $14::jsonb[]
 ) AS phases (
     queue_id, status, held, adw_id, error_message, updated_at, ready_at, started_at, finished_at, announcements,
-    announced_at
+    announced_at, waiting_on, blocked_on, early_report
 )
 WHERE phase_queue.queue_id = phases.queue_id

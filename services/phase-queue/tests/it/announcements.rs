@@ -32,10 +32,14 @@ impl Heard {
 
     async fn payloads(&self) -> anyhow::Result<Vec<Value>> {
         let last = self.0.stream_state("PHASES").await?.last_sequence;
+        let schema: Value =
+            serde_json::from_str(include_str!("../../../../schemas/announcements/phase.json"))?;
+        let schema = jsonschema::validator_for(&schema)?;
         let mut payloads = Vec::new();
         for sequence in 1..=last {
             let message = self.0.message_at("PHASES", sequence).await?.expect("nothing is taken out of it");
             let payload: Value = serde_json::from_slice(&message.payload)?;
+            schema.validate(&payload).unwrap_or_else(|error| panic!("{error}: {payload}"));
             let (issue, number) = (&payload["parent_issue"], &payload["phase_number"]);
             let subject =
                 format!("phases.{issue}.{number}.{}", payload["status"].as_str().unwrap_or_default());

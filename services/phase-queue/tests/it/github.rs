@@ -3,7 +3,7 @@
 use hookstream_test_support::{SampleEvent, run_test};
 use serde_json::{Value, json};
 
-use crate::support::{MARKER, Queue, commented, completed, enqueued, internal};
+use crate::support::{MARKER, Queue, commented, completed, dump, enqueued, internal, started};
 
 #[tokio::test]
 async fn a_command_enqueues_the_first_phase_of_its_issue_once() {
@@ -98,6 +98,49 @@ async fn texts_that_postgres_would_refuse_are_kept_without_what_it_refuses() {
         assert_eq!(row.try_get::<_, &str>(0)?, "adw_plan_iso \u{fffd}");
         let content: &str = row.try_get(1)?;
         assert!(content.contains(" \u{fffd} "), "{content:?}");
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn closing_an_issue_takes_its_phases_out_and_reopening_puts_them_back() {
+    run_test(async || {
+        let issue = |delivery_id: &str, action: &str| {
+            let issue = json!({"id": 900, "number": 42, "title": "Crash", "body": null});
+            let repository = json!({"full_name": "octo-org/octo-repo"});
+            let body = json!({"action": action, "issue": issue, "repository": repository});
+            SampleEvent::github("issues", delivery_id, &body)
+        };
+        let steps = || {
+            vec![
+                commented("d-1", 42, 901, "adw_plan_iso please"),
+                enqueued(42, 2, &[1]),
+                enqueued(42, 3, &[]),
+                started(42, 3),
+                issue("d-2", "closed"),
+                issue("d-3", "edited"),
+                issue("d-4", "reopened"),
+                completed(42, 3),
+            ]
+        };
+        let mut in_many = Queue::create().await;
+        let mut states = Vec::new();
+        for step in steps() {
+            assert_eq!(in_many.apply([step]).await?, [""; 0]);
+            states.push(in_many.states(42).await?);
+        }
+        assert_eq!(
+            states[3..],
+            ["ready queued running", "running", "running", "ready queued running", "ready queued completed"]
+        );
+        let comment = "SELECT phase_data ->> 'comment' FROM phase_queue WHERE phase_number = 1";
+        let comment: Option<String> = in_many.client.query_one(comment, &[]).await?.try_get(0)?;
+        assert_eq!(comment.as_deref(), Some("adw_plan_iso please"));
+
+        let mut in_one = Queue::create().await;
+        assert_eq!(in_one.apply(steps()).await?, [""; 0]);
+        assert_eq!(dump(&in_one.client).await?, dump(&in_many.client).await?);
         Ok(())
     })
     .await;

@@ -1,6 +1,7 @@
 //! The phase queue on a real Postgres and, behind the runner, a real nats-server.
 
 mod announcements;
+mod fold;
 mod github;
 mod plans;
 mod queries;

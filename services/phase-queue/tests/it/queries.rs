@@ -1,9 +1,15 @@
 //! What is asked often is served by an index, however many rows there are.
 
-use hookstream_store::Client;
-use hookstream_test_support::run_test;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::{Queue, chain, completed};
+use hookstream_store::{Client, Connection};
+use hookstream_test_support::run_test;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::support::{Queue, chain, completed, failed, started};
 
 /// 60,000 phases of 20,000 plans: the first one completed; of every hundredth plan the second one ready or running.
 const MANY_PHASES: &str = "
@@ -21,7 +27,11 @@ const MANY_PHASES: &str = "
                  WHEN number = 2 AND issue % 100 = 1 THEN 'running'
                  WHEN issue % 100 > 1 THEN 'completed'
                  ELSE 'queued' END AS status) AS derived;
-    ANALYZE phase_queue";
+    UPDATE phase_queue SET waiting_on = 1 WHERE status = 'queued';
+    INSERT INTO phase_dependencies (parent_issue, plan_position, depends_on, queue_id, phase_number)
+    SELECT parent_issue, 0, depends_on_phases[1], queue_id, phase_number FROM phase_queue WHERE status = 'queued';
+    UPDATE queue_state SET active = (SELECT count(*) FROM phase_queue WHERE status = 'running');
+    ANALYZE";
 
 /// The plan of a query, one node per line.
 async fn plan_of(client: &Client, query: &str) -> anyhow::Result<String> {
@@ -75,6 +85,125 @@ async fn each_question_is_answered_from_an_index() {
         Ok(())
     })
     .await;
+}
+
+/// The statements that every batch runs, with arguments that name some of [`MANY_PHASES`].
+const STATEMENTS: [(&str, &str, &str); 4] = [
+    (
+        "load_phases",
+        include_str!("../../src/rows/load_phases.sql"),
+        "(ARRAY['200-2', '301-2'], ARRAY[0, 1], ARRAY['adw-101-2'], ARRAY[1], ARRAY[77, 400]::bigint[], ARRAY[1, 2],
+          ARRAY[2, 1], ARRAY[]::bigint[])",
+    ),
+    ("load_candidates", include_str!("../../src/rows/load_candidates.sql"), "(20)"),
+    (
+        "load_early_reports",
+        include_str!("../../src/rows/load_early_reports.sql"),
+        "(ARRAY['200-2', '301-2'], ARRAY[]::bigint[])",
+    ),
+    ("unheard", include_str!("../../src/relay/unheard.sql"), "('2026-01-01Z', 100)"),
+];
+
+#[tokio::test]
+async fn what_a_batch_asks_is_answered_from_indexes_alone() {
+    run_test(async || {
+        let queue = Queue::create().await;
+        queue.client.batch_execute(MANY_PHASES).await?;
+        // So many that looking through them would be the wrong plan.
+        queue.client.batch_execute(
+            "INSERT INTO early_reports SELECT 'e-' || n, n, 'x', NULL, true, '2026-01-01Z' FROM generate_series(1, 9000) AS n;
+             ANALYZE early_reports",
+        ).await?;
+        queue.client.batch_execute("BEGIN").await?;
+        queue.client.query_one(include_str!("../../src/rows/load_control.sql"), &[]).await?;
+        for (name, statement, arguments) in STATEMENTS {
+            queue.client.batch_execute(&format!("PREPARE {name} AS {statement}")).await?;
+            let plan = plan_of(&queue.client, &format!("EXECUTE {name} {arguments}")).await?;
+            for table in ["phase_queue", "phase_dependencies", "early_reports"] {
+                assert!(!plan.contains(&format!("Seq Scan on {table}")), "{name}:\n{plan}");
+            }
+        }
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_batch_of_any_size_takes_the_same_statements() {
+    run_test(async || {
+        let mut counts = Vec::new();
+        for size in [1, 20, 190] {
+            let mut queue = Queue::create().await;
+            queue.client.batch_execute(MANY_PHASES).await?;
+            let counter = StatementCounter::start(queue.database.addr()).await;
+            let settings = queue.database.settings_at(counter.addr);
+            queue.client = Connection::open(&settings, "hookstream-test").await?;
+            let before = counter.statements();
+            // Each has an enqueued plan, a beginning, an end that makes a phase ready, and a failure that blocks one.
+            let events = (0..size).flat_map(|n| {
+                let (ready, running) = (100 * n + 100, 100 * n + 101);
+                [chain(30_000 + n, 3), started(30_000 + n, 1), completed(ready, 2), failed(running, 2, "no")]
+            });
+            let refused = queue.apply(events).await?;
+            assert!(refused.len() < usize::try_from(size)? * 3, "{refused:?}");
+            counts.push(counter.statements() - before);
+        }
+        assert!(counts[0] > 5 && counts.iter().all(|count| *count == counts[0]), "{counts:?}");
+        Ok(())
+    })
+    .await;
+}
+
+/// Passes bytes on to Postgres and counts the statements among them.
+struct StatementCounter {
+    addr: SocketAddr,
+    statements: Arc<AtomicUsize>,
+}
+
+impl StatementCounter {
+    async fn start(target: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let addr = listener.local_addr().expect("an address");
+        let statements = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&statements);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let server = TcpStream::connect(target).await.expect("Postgres listens");
+                let (mut from_client, mut to_client) = client.into_split();
+                let (mut from_server, mut to_server) = server.into_split();
+                tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+                let counted = Arc::clone(&counted);
+                tokio::spawn(async move {
+                    // The first messages have no type: a request for TLS, perhaps, and the start.
+                    let mut typed = false;
+                    loop {
+                        let kind = if typed { Some(from_client.read_u8().await?) } else { None };
+                        let length = from_client.read_u32().await?;
+                        let mut rest = vec![0; usize::try_from(length).expect("32 bits") - 4];
+                        from_client.read_exact(&mut rest).await?;
+                        // A statement is executed once it is bound, or comes as a simple query.
+                        if matches!(kind, Some(b'E' | b'Q')) {
+                            counted.fetch_add(1, Ordering::SeqCst);
+                        }
+                        if let Some(kind) = kind {
+                            to_server.write_u8(kind).await?;
+                        }
+                        // Protocol version 3.0 is what the start begins with.
+                        typed |= rest.starts_with(&[0, 3, 0, 0]);
+                        to_server.write_u32(length).await?;
+                        to_server.write_all(&rest).await?;
+                    }
+                    #[allow(unreachable_code, reason = "names the type of the errors that end the loop")]
+                    Ok::<_, std::io::Error>(())
+                });
+            }
+        });
+        Self { addr, statements }
+    }
+
+    fn statements(&self) -> usize {
+        self.statements.load(Ordering::SeqCst)
+    }
 }
 
 #[tokio::test]

@@ -165,7 +165,9 @@ pub(crate) async fn states(client: &Client, parent_issue: i64) -> anyhow::Result
 /// Every row of every table of the queue but the outbox, byte for byte as Postgres prints it.
 pub(crate) async fn dump(client: &Client) -> anyhow::Result<Vec<String>> {
     let sql = "SELECT r::text FROM phase_queue AS r UNION ALL SELECT r::text FROM queue_config AS r
-         UNION ALL SELECT r::text FROM queue_state AS r ORDER BY 1";
+         UNION ALL SELECT r::text FROM queue_state AS r UNION ALL SELECT r::text FROM phase_dependencies AS r
+         UNION ALL SELECT r::text FROM early_reports AS r UNION ALL SELECT r::text FROM shelved_phases AS r
+         ORDER BY 1";
     client.query(sql, &[]).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 

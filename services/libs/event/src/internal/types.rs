@@ -33,6 +33,14 @@ pub struct PhaseData {
     pub json: Map<String, Value>,
 }
 
+impl PhaseData {
+    /// What was decoded before and kept as JSON.
+    pub fn from_valid(json: Map<String, Value>) -> Self {
+        let text = |name: &str| json.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Self { workflow_type: text("workflow_type"), adw_id: text("adw_id"), json }
+    }
+}
+
 /// All phases of an issue's plan, to be queued together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlanEnqueued {

@@ -125,6 +125,8 @@ pub const SETTINGS: &[Setting] = &[
         "A GitHub issue or comment that holds this text was written by a workflow and starts none."),
     unset("HOOKSTREAM_TASK_LOG_RETENTION", Duration, PROJECTIONS,
         "How long rows of task_logs are kept at least; they go by whole months. Unset keeps them for ever."),
+    set("HOOKSTREAM_COMMAND_PATTERN", r"\badw_[a-z]+(?:_[a-z]+)*_iso\b", Text, PROJECTIONS,
+        "Regular expression of the workflow commands that enqueue a phase when a GitHub issue or comment holds one."),
     set("HOOKSTREAM_PHASE_LEASE", "15m", Duration, PROJECTIONS,
         "How long an announced phase may wait for a worker to begin it before it is announced again."),
     set("HOOKSTREAM_BATCH_MESSAGES_MAX", "500", Count, PROJECTIONS,

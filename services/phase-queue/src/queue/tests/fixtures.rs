@@ -120,6 +120,12 @@ impl Story {
         self
     }
 
+    /// The same, so many seconds later.
+    pub(super) fn after(mut self, seconds: i64) -> Self {
+        self.position += seconds;
+        self
+    }
+
     /// What the phases of an issue are doing, in order of their numbers.
     #[track_caller]
     pub(super) fn then(self, issue: i64, states: &str) -> Self {

@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hookstream_event::internal::WorkflowStatus;
+use hookstream_event::internal::{PhaseEnqueued, WorkflowStatus};
 use proptest::prelude::*;
 use proptest::sample::{Index, subsequence};
+use serde_json::{Map, Value};
 
 use super::fixtures::{moment, named_phase, report};
-use crate::{Announcement, Concerns, Control, Effect, Moment, Outcome, Phase, PlanKey, Queue, State, Step};
+use crate::{
+    Announcement, Concerns, Control, Effect, KeptReport, Moment, Outcome, Phase, PlanKey, Queue, Reach,
+    State, Step,
+};
 
 pub(super) type History = Vec<(Step, Moment)>;
 
@@ -16,7 +20,7 @@ fn queue_id(issue: i64, number: i32, again: bool) -> String {
     format!("{issue}-{number}{}", if again { "-again" } else { "" })
 }
 
-fn enqueued(issue: i64, number: i32) -> impl Strategy<Value = hookstream_event::internal::PhaseEnqueued> {
+fn enqueued(issue: i64, number: i32) -> impl Strategy<Value = PhaseEnqueued> {
     let earlier: Vec<i32> = (1..number).collect();
     let most = earlier.len();
     (subsequence(earlier, 0..=most), prop::bool::weighted(0.2)).prop_map(move |(depends_on, again)| {
@@ -55,6 +59,8 @@ fn step(issue: i64) -> impl Strategy<Value = Step> {
         1 => id.clone().prop_map(|(_, queue_id)| Step::Dequeue { queue_id }),
         1 => id.clone().prop_map(|(_, queue_id)| Step::RequestExecution { queue_id }),
         2 => (id, 1..4_i32).prop_map(|((_, queue_id), announcement)| Step::Expire { queue_id, announcement }),
+        1 => Just(Step::Close { issue, repository: None }),
+        1 => Just(Step::Reopen { issue }),
         1 => any::<bool>().prop_map(Step::SetPaused),
         1 => (1..4_i32).prop_map(Step::SetMaxConcurrent),
     ]
@@ -122,59 +128,149 @@ fn is_in_vain(all: &[Phase], phase: &Phase) -> bool {
     })
 }
 
-/// A table that is written as the projection writes its own: from what the queue says has changed.
+/// Tables that are read and written as the projection reads and writes its own: no more than a batch concerns, and what the
+/// queue says has changed.
 #[derive(Default)]
 struct Table {
-    rows: BTreeMap<String, Phase>,
+    rows: BTreeMap<String, (Phase, Map<String, Value>)>,
+    /// Edges: plan and number that is waited for, and who waits.
+    edges: BTreeSet<(PlanKey, i32, String)>,
+    early: BTreeMap<String, KeptReport>,
+    last_early: i64,
+    shelf: BTreeMap<String, PhaseEnqueued>,
     control: Control,
     told: Vec<Announcement>,
 }
 
 impl Table {
-    /// Applies a batch to what it concerns, as the projection does.
     fn apply(&mut self, batch: &[(Step, Moment)]) {
         let mut concerns = Concerns::default();
         for (step, _) in batch {
             concerns.include(step);
         }
-        let mut phases = self.concerned(&concerns);
-        phases.extend(self.candidates(concerns.announcements_max(&self.control)));
-        let mut queue = Queue::load(phases, self.control);
+        let mut queue = self.load(&concerns);
         for (step, moment) in batch {
             let _ = queue.apply(step.clone(), *moment);
+        }
+        self.write(&queue);
+    }
+
+    fn write(&mut self, queue: &Queue) {
+        let edges = |phase: &Phase| {
+            let edge = |number: &i32| (key(phase), *number, phase.queue_id.clone());
+            phase.depends_on.iter().map(edge).collect::<Vec<_>>()
+        };
+        for edge in queue.overlinked().flat_map(edges) {
+            assert!(self.edges.remove(&edge), "{edge:?} had a row");
         }
         for queue_id in queue.removed() {
             assert!(self.rows.remove(queue_id).is_some(), "{queue_id} had a row");
         }
         for phase in queue.changed() {
-            assert!(self.rows.insert(phase.queue_id.clone(), phase.clone()).is_some(), "{phase:?} had a row");
+            self.rows.get_mut(&phase.queue_id).expect("it had a row").0 = phase.clone();
         }
         for added in queue.added() {
-            let phase = added.phase.clone();
-            assert!(self.rows.insert(phase.queue_id.clone(), phase).is_none(), "{added:?} had no row");
+            let row = (added.phase.clone(), added.phase_data.clone());
+            assert!(self.rows.insert(added.phase.queue_id.clone(), row).is_none(), "{added:?} had no row");
         }
+        for edge in queue.unlinked().flat_map(edges) {
+            assert!(self.edges.insert(edge.clone()), "{edge:?} had no row");
+        }
+        for queue_id in queue.early_reports_removed() {
+            assert!(self.early.remove(queue_id).is_some(), "{queue_id} had a row");
+        }
+        for kept in queue.early_reports_added() {
+            assert!(self.early.insert(kept.queue_id.clone(), kept.clone()).is_none(), "{kept:?} had no row");
+        }
+        for queue_id in queue.shelf_removed() {
+            assert!(self.shelf.remove(queue_id).is_some(), "{queue_id} had a row");
+        }
+        for phase in queue.shelf_added() {
+            assert!(
+                self.shelf.insert(phase.queue_id.clone(), phase.clone()).is_none(),
+                "{phase:?} had no row"
+            );
+        }
+        self.last_early = queue.last_early_report();
         self.control = Control { paused_at: None, configured_at: None, ..queue.control() };
         self.told.extend_from_slice(queue.announcements());
     }
 
+    fn load(&self, concerns: &Concerns) -> Queue {
+        let is_concerned = |phase: &PhaseEnqueued| concerns.issues.contains(&phase.parent_issue);
+        let shelved: Vec<PhaseEnqueued> =
+            self.shelf.values().filter(|phase| is_concerned(phase)).cloned().collect();
+        let mut phases = self.concerned(concerns, &shelved);
+        phases.extend(self.candidates(concerns.announcements_max(&self.control)));
+        let is_named = |kept: &&KeptReport| {
+            concerns.queue_ids.contains_key(&kept.queue_id)
+                || shelved.iter().any(|phase| phase.queue_id == kept.queue_id)
+        };
+        let early = self.early.values().filter(is_named).cloned().collect();
+        let unended = |(phase, _): &&(Phase, Map<String, Value>)| {
+            concerns.issues.contains(&phase.parent_issue)
+                && phase.parent_issue > 0
+                && !phase.state.is_finished()
+        };
+        let contents = self.rows.values().filter(unended);
+        let contents = contents.map(|(phase, data)| (phase.queue_id.clone(), data.clone())).collect();
+        Queue::load(phases, self.control)
+            .with_early_reports(self.last_early, early)
+            .with_shelf(shelved, contents)
+    }
+
+    /// As `rows/load_phases.sql` has it.
+    fn concerned(&self, concerns: &Concerns, shelved: &[PhaseEnqueued]) -> Vec<Phase> {
+        let all = || self.rows.values().map(|(phase, _)| phase);
+        let mut found: BTreeSet<&str> = BTreeSet::new();
+        let mut reached: BTreeSet<(PlanKey, i32, Reach)> = BTreeSet::new();
+        for ((issue, number), reach) in &concerns.places {
+            reached.insert((PlanKey::Issue(*issue), *number, *reach));
+        }
+        for phase in all() {
+            let by_id = concerns.queue_ids.get(&phase.queue_id).copied();
+            let by_run = concerns.runs.get(&phase.adw_id).copied().filter(|_| phase.state.is_running());
+            let comes_back = shelved.iter().any(|shelved| shelved.queue_id == phase.queue_id);
+            for reach in [by_id, by_run, comes_back.then_some(Reach::Alone)].into_iter().flatten() {
+                found.insert(&phase.queue_id);
+                reached.insert((key(phase), phase.phase_number, reach));
+            }
+        }
+        let mut rest: Vec<_> = reached.iter().copied().collect();
+        while let Some((plan, number, reach)) = rest.pop() {
+            for (_, _, queue_id) in self.edges.iter().filter(|edge| edge.0 == plan && edge.1 == number) {
+                let waiting = &self.rows[queue_id].0;
+                let goes_on = reach > Reach::Near || waiting.early.is_some();
+                let next = (plan, waiting.phase_number, if goes_on { Reach::Far } else { Reach::Alone });
+                if reach >= Reach::Near && reached.insert(next) {
+                    rest.push(next);
+                }
+            }
+        }
+        let newest = |plan: PlanKey, number: i32| {
+            all().filter(|p| key(p) == plan && p.phase_number == number).max_by_key(|p| p.queue_position)
+        };
+        for (plan, number, reach) in &reached {
+            let phase = newest(*plan, *number);
+            found.extend(phase.map(|phase| phase.queue_id.as_str()));
+            for number in phase.iter().filter(|_| *reach > Reach::Near).flat_map(|phase| &phase.depends_on) {
+                found.extend(newest(*plan, *number).map(|phase| phase.queue_id.as_str()));
+            }
+            if *reach == Reach::History {
+                let history = all().filter(|p| key(p) == *plan && p.phase_number == *number);
+                found.extend(history.map(|phase| phase.queue_id.as_str()));
+            }
+        }
+        found.into_iter().map(|queue_id| self.rows[queue_id].0.clone()).collect()
+    }
+
     /// The first phases that wait to be announced.
     fn candidates(&self, most: i64) -> Vec<Phase> {
-        let mut waiting: Vec<Phase> =
-            self.rows.values().filter(|phase| phase.state.is_candidate()).cloned().collect();
+        let waiting = self.rows.values().map(|(phase, _)| phase).filter(|phase| phase.state.is_candidate());
+        let mut waiting: Vec<Phase> = waiting.cloned().collect();
         waiting.sort_by_key(|phase| (phase.priority, phase.queue_position, phase.phase_number));
         waiting.truncate(usize::try_from(most).expect("not negative"));
         waiting
-    }
-
-    fn concerned(&self, concerns: &Concerns) -> Vec<Phase> {
-        let mut keys: BTreeSet<PlanKey> =
-            concerns.issues.iter().map(|issue| PlanKey::Issue(*issue)).collect();
-        let named = |phase: &&Phase| {
-            concerns.queue_ids.contains(&phase.queue_id)
-                || (phase.state.is_running() && concerns.runs.contains(&phase.adw_id))
-        };
-        keys.extend(self.rows.values().filter(named).map(key));
-        self.rows.values().filter(|phase| keys.contains(&key(phase))).cloned().collect()
     }
 }
 
@@ -209,6 +305,32 @@ proptest! {
         for phase in all.iter().filter(|phase| phase.state.is_waiting()) {
             let met = |number: &i32| current(&all, phase, *number).is_some_and(has_completed);
             prop_assert!(!phase.depends_on.iter().all(met), "{:?} in {:?}", phase, &all);
+        }
+    }
+
+    #[test]
+    fn what_a_phase_counts_is_what_it_waits_for(history in history()) {
+        let all = phases(&fold(&history));
+        let blocks = |dependency: &Phase| match &dependency.state {
+            State::Finished { outcome: Outcome::Failed { why }, .. } => {
+                let (number, queue_id) = (dependency.phase_number, &dependency.queue_id);
+                Some(format!("phase {number} ({queue_id}) failed: {why}"))
+            }
+            State::Blocked { why } => Some(why.clone()),
+            _ => None,
+        };
+        for phase in &all {
+            let is_open = |number: &&i32| !current(&all, phase, **number).is_some_and(has_completed);
+            let why = phase.depends_on.iter().filter_map(|number| blocks(current(&all, phase, *number)?));
+            let why: Vec<String> = why.collect();
+            let counts = (phase.waiting_on, phase.blocked_on);
+            if phase.state.is_waiting() {
+                let open = phase.depends_on.iter().filter(is_open).count();
+                prop_assert_eq!(counts, (i32::try_from(open).unwrap(), i32::try_from(why.len()).unwrap()), "{:?}", phase);
+                prop_assert_eq!(phase.error_message(), why.first().map(String::as_str));
+            } else {
+                prop_assert_eq!((counts, &phase.early), ((0, 0), &None));
+            }
         }
     }
 
@@ -257,6 +379,7 @@ proptest! {
             | Step::Expire { queue_id, .. }
             | Step::RequestExecution { queue_id } => queue_id.split('-').next()?.parse().ok(),
             Step::Report(report) => report.phase_number.and(report.parent_issue),
+            Step::Close { issue, .. } | Step::Reopen { issue } => Some(*issue),
             Step::SetPaused(_) | Step::SetMaxConcurrent(_) => None,
         };
         let steps: Vec<Step> = steps.into_iter().filter(|step| issue(step).is_some()).collect();
@@ -302,10 +425,20 @@ proptest! {
             rest = later;
         }
         let whole = fold(&history);
-        let mut rows: Vec<Phase> = table.rows.into_values().collect();
+        let mut rows: Vec<Phase> = table.rows.into_values().map(|(phase, _)| phase).collect();
         rows.sort_by_key(|phase| (key(phase), phase.phase_number, phase.queue_position));
         prop_assert_eq!(rows, phases(&whole));
         prop_assert_eq!(table.control, Control { paused_at: None, configured_at: None, ..whole.control() });
         prop_assert_eq!(table.told, whole.announcements());
+        prop_assert_eq!(table.last_early, whole.last_early_report());
+        let early: Vec<&KeptReport> = whole.early_reports_added().collect();
+        prop_assert_eq!(table.early.values().collect::<Vec<_>>(), early);
+        let shelf: Vec<&PhaseEnqueued> = whole.shelf_added().collect();
+        prop_assert_eq!(table.shelf.values().collect::<Vec<_>>(), shelf);
+        let edges: BTreeSet<_> = whole
+            .unlinked()
+            .flat_map(|p| p.depends_on.iter().map(|number| (key(p), *number, p.queue_id.clone())))
+            .collect();
+        prop_assert_eq!(table.edges, edges);
     }
 }

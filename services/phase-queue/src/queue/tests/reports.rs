@@ -3,7 +3,7 @@
 use hookstream_event::internal::WorkflowStatus;
 
 use super::fixtures::{
-    chain, completed, dequeue, diamond, given, id, report, request_execution, retry, start,
+    chain, completed, dequeue, diamond, failed, given, id, report, request_execution, retry, start,
 };
 use crate::{Refusal, Step, Unchanged};
 
@@ -54,8 +54,57 @@ fn a_report_that_contradicts_its_queue_id_is_refused() {
 }
 
 #[test]
-fn a_report_of_a_phase_that_is_not_in_the_queue_is_not_the_queues_business() {
-    given([chain(7, 1)]).when(completed(9, 1)).then_unchanged(Unchanged::NoPhase, 7, "ready");
+fn a_report_of_a_phase_that_is_not_in_the_queue_is_kept_for_it() {
+    given([chain(7, 1)])
+        .when(completed(9, 1))
+        .then_unchanged(Unchanged::Kept, 7, "ready")
+        .when(completed(9, 1))
+        .then_unchanged(Unchanged::Already("reported"), 7, "ready")
+        .when(failed(9, 1))
+        .then_refused(
+            &Refusal::AlreadyReported { queue_id: id(9, 1), adw_id: "run-9-1".to_owned() },
+            7,
+            "ready",
+        )
+        .when(chain(9, 2))
+        .then(9, "completed ready");
+}
+
+#[test]
+fn reports_and_phases_may_come_in_any_order() {
+    let mut quiet = report(7, 2, WorkflowStatus::Completed);
+    quiet.trigger_next = false;
+    // The second phase waits for the first, and so does its report.
+    given([Step::Report(quiet), completed(7, 1), chain(7, 3)]).then(7, "completed completed held");
+    given([completed(7, 2), failed(7, 3), chain(7, 3)])
+        .then(7, "ready queued queued")
+        .when(completed(7, 1))
+        .then(7, "completed completed failed")
+        .then_error_message("7-3", Some("tests failed"));
+    given([failed(7, 1), chain(7, 2)]).then(7, "failed blocked");
+}
+
+#[test]
+fn an_early_report_counts_for_the_run_that_the_phase_is_enqueued_with_and_for_an_hour() {
+    let mut by_other = report(7, 1, WorkflowStatus::Completed);
+    by_other.adw_id = "other".to_owned();
+    given([Step::Report(by_other), chain(7, 1)]).then(7, "ready");
+    given([completed(7, 1)]).after(3600).when(chain(7, 1)).then(7, "ready");
+    given([completed(7, 1)]).after(3599).when(chain(7, 1)).then(7, "completed");
+}
+
+#[test]
+fn early_reports_are_bounded() {
+    let mut queue = crate::Queue::default();
+    let many = crate::EARLY_REPORTS_MAX + 1;
+    for issue in 1..=many {
+        queue.apply(completed(issue, 1), super::fixtures::moment(1)).unwrap();
+    }
+    assert_eq!(i64::try_from(queue.early_reports_added().count()).unwrap(), crate::EARLY_REPORTS_MAX);
+    queue.apply(chain(1, 1), super::fixtures::moment(2)).unwrap();
+    queue.apply(chain(2, 1), super::fixtures::moment(3)).unwrap();
+    let states = (super::fixtures::states_of(&queue, 1), super::fixtures::states_of(&queue, 2));
+    assert_eq!(states, ("ready".to_owned(), "completed".to_owned()));
 }
 
 #[test]

@@ -251,3 +251,46 @@ fn times_are_those_of_the_events() {
     assert_eq!(second.state, State::Ready { since: at(3), held: false, announced_at: Some(at(3)) });
     assert_eq!(states_of(&story.queue, 7), "completed ready");
 }
+
+#[test]
+fn closing_an_issue_takes_out_what_has_not_begun_and_reopening_puts_it_back() {
+    let close = || Step::Close { issue: 7, repository: Some("octo-org/octo-repo".to_owned()) };
+    let story = given([diamond(7), completed(7, 1), start(7, 2), close()]).then(7, "completed running");
+    let story = story.when(close()).then_unchanged(Unchanged::NoPhase, 7, "completed running");
+    let story = story.when(Step::Reopen { issue: 7 }).then(7, "completed running ready queued");
+    assert_eq!(story.queue.control().active, 2);
+    story.when(Step::Reopen { issue: 7 }).then_unchanged(
+        Unchanged::NoPhase,
+        7,
+        "completed running ready queued",
+    );
+    // Whoever took the place meanwhile keeps it.
+    given([chain(7, 2), close(), Step::Enqueue(named_phase("other", 7, 1, &[])), Step::Reopen { issue: 7 }])
+        .then(7, "ready queued");
+    given([chain(8, 1), close()]).then(8, "ready");
+}
+
+#[test]
+fn an_issue_of_another_repository_is_another_issue() {
+    let mut phase = phase(7, 1, &[]);
+    phase.phase_data.json.insert("repository".to_owned(), "octo-org/octo-repo".into());
+    let close = |repository: &str| Step::Close { issue: 7, repository: Some(repository.to_owned()) };
+    given([Step::Enqueue(phase)])
+        .when(close("octo-org/other"))
+        .then_unchanged(Unchanged::NoPhase, 7, "ready")
+        .when(close("Octo-Org/octo-repo"))
+        .then(7, "");
+}
+
+#[test]
+fn a_lease_that_expires_announces_again_and_while_paused_gives_the_slot_back() {
+    let expire = |announcement| Step::Expire { queue_id: id(7, 1), announcement };
+    let story = given([chain(7, 1), expire(1)]).when(expire(1)).then_unchanged(Unchanged::Heard, 7, "ready");
+    assert_eq!(story.queue.control().active, 1);
+    let story = story.when(Step::SetPaused(true)).when(expire(2)).then(7, "ready");
+    assert_eq!(story.queue.control().active, 0);
+    let story = story.when(Step::SetPaused(false));
+    let told: Vec<_> = story.queue.announcements().iter().map(|told| told.subject.as_str()).collect();
+    assert_eq!(told, ["phases.7.1.ready"; 3]);
+    story.when(start(7, 1)).when(expire(3)).then_unchanged(Unchanged::Heard, 7, "running");
+}

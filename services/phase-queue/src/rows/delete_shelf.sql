@@ -1,0 +1,1 @@
+DELETE FROM shelved_phases WHERE queue_id = ANY ($1)
