@@ -4,6 +4,7 @@
 mod crash;
 mod deliveries;
 mod journey;
+mod phase_crash;
 mod phases;
 mod restart;
 mod tables;

@@ -143,7 +143,7 @@ impl Concerns {
                 self.begun.insert((adw_id.clone(), queue_id.clone()));
             }
             Step::RequestExecution { queue_id } | Step::Expire { queue_id, .. } => {
-                self.include_id(queue_id, Reach::Alone)
+                self.include_id(queue_id, Reach::Alone);
             }
             Step::Retry { queue_id } => self.include_id(queue_id, Reach::Far),
             Step::Dequeue { queue_id } => self.include_id(queue_id, Reach::History),
@@ -195,7 +195,9 @@ impl Concerns {
                 .take_while(|(adw_id, _)| *adw_id == report.adw_id)
                 .map(|(_, queue_id)| queue_id.clone())
                 .collect();
-            begun.iter().for_each(|queue_id| self.include_id(queue_id, reach));
+            for queue_id in begun {
+                self.include_id(&queue_id, reach);
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use crate::support::{
     Queue, chain, command, completed, diamond, enqueued, failed, internal, pause, report, started,
 };
 
-/// Random enough, and the same every time (Steele, Lea and Flood's SplitMix64).
+/// Random enough, and the same every time (`SplitMix64`, by Steele, Lea and Flood).
 struct Random(u64);
 
 impl Random {
