@@ -63,6 +63,7 @@ async fn a_fault_of_ours_is_a_500_without_a_word_about_it() {
                  CREATE VIEW audit_trail AS SELECT 1 / (length(kind) - length(kind)) AS audit_sequence, * FROM (
                      SELECT 'stored'::text AS kind, 'e'::text AS event_id, 1::bigint AS stream_sequence, 's'::text AS source,
                          't'::text AS event_type, ''::bytea AS body_sha256, ''::text AS signature, ''::text AS key_id,
+                         'WEBHOOKS'::text AS stream, ''::text AS actor, 1::bigint AS count, '{}'::text AS details,
                          now() AS received_at, now() AS recorded_at, 1::smallint AS version, ''::bytea AS previous_hash,
                          ''::bytea AS entry_hash
                  ) AS row",
