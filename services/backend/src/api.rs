@@ -25,7 +25,10 @@ pub(crate) fn router(backend: Backend) -> Router {
         .route("/queue/config", get(queue::config))
         .route("/queue/{parent_issue}", get(queue::of_issue))
         .route("/task-logs", get(task_logs::list))
-        .route("/analytics/webhooks", get(analytics::webhooks))
+        .route("/analytics/webhooks", get(analytics::webhooks::list))
+        .route("/analytics/workflows", get(analytics::workflows::list))
+        .route("/analytics/errors", get(analytics::errors::list))
+        .route("/analytics/latency", get(analytics::latency::list))
         .route("/audit", get(audit::list))
         .route("/dead-letters", get(dead_letters::list));
     Router::new()

@@ -20,7 +20,7 @@ use anyhow::Context as _;
 use axum::Router;
 use hookstream_bus::{Bus, NatsSettings};
 use hookstream_runtime::admin::Admin;
-use hookstream_runtime::http::{Counts, GraceExpired, Limits, serve_counted};
+use hookstream_runtime::http::{Counts, ErrorShape, GraceExpired, Limits, serve_counted};
 use hookstream_store::PgSettings;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
@@ -57,6 +57,7 @@ impl Backend {
         limits: Limits,
         shutdown: CancellationToken,
     ) -> Result<(), GraceExpired> {
+        let limits = Limits { errors: ErrorShape::Problem, ..limits };
         let counts = Counts::register(&self.admin.metrics);
         serve_counted(listener, limits, counts, TowerToHyperService::new(self.router()), shutdown).await
     }

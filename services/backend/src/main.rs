@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use hookstream_backend::{Backend, ROLE};
 use hookstream_bus::NatsSettings;
 use hookstream_runtime::admin::Admin;
-use hookstream_runtime::http::{ErrorShape, Limits, bind};
+use hookstream_runtime::http::{Limits, bind};
 use hookstream_runtime::{Health, Metrics, ProcessInfo, Settings, Supervisor, exit, process};
 use hookstream_store::PgSettings;
 
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
 }
 
 async fn start(supervisor: &mut Supervisor, settings: &Settings, backend: Backend) -> anyhow::Result<()> {
-    let limits = Limits { errors: ErrorShape::Problem, ..Limits::read(settings)? };
+    let limits = Limits::read(settings)?;
     let listener = bind(settings, "HOOKSTREAM_BACKEND_ADDR").await?;
     let address = listener.local_addr().context("read the address of the listener")?;
     let (serving, watching) = (supervisor.shutdown(), supervisor.shutdown());

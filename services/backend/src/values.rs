@@ -24,6 +24,13 @@ pub(crate) fn column<'r, T: FromSql<'r>>(row: &'r Row, name: &str) -> Result<T, 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Timestamp(OffsetDateTime);
 
+impl Timestamp {
+    /// Whole seconds since 1970.
+    pub(crate) fn unix_seconds(self) -> i64 {
+        self.0.unix_timestamp()
+    }
+}
+
 impl FromSql<'_> for Timestamp {
     fn from_sql(_: &Type, raw: &[u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
         let micros = Duration::microseconds(i64::from_be_bytes(raw.try_into()?));

@@ -114,9 +114,10 @@ async fn the_queues_configuration_is_rows_of_its_table() {
 async fn analytics_have_the_columns_of_the_view() {
     run_test(async || {
         let app = App::start().await;
-        rows::task_logs(&app.client, 1, 3).await?;
-        let timed = "UPDATE task_logs SET duration_seconds = id WHERE id < 3";
-        app.client.batch_execute(timed).await?;
+        let sum = "INSERT INTO webhook_daily (date, event_type, phase_status, event_count, duration_count, duration_us,
+                 duration_us_min, duration_us_max)
+             VALUES ('2026-11-23', 'com.github.push', 'completed', 3, 2, 3000000, 1000000, 2000000)";
+        app.client.batch_execute(sum).await?;
         let expected = json!({
             "date": "2026-11-23", "webhook_type": "com.github.push", "phase_status": "completed", "event_count": 3,
             "avg_duration_seconds": 1.5, "min_duration_seconds": 1.0, "max_duration_seconds": 2.0, "success_count": 3,

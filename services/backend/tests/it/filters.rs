@@ -114,11 +114,9 @@ async fn analytics_are_filtered_by_day_type_and_status() {
         let app = App::start().await;
         app.client
             .batch_execute(
-                "INSERT INTO task_logs (id, stream_sequence, event_id, event_type, source, phase_name, phase_status,
-                     captured_at, created_at)
-                 SELECT n, n, 'x', CASE n % 2 WHEN 0 THEN 'com.github.push' ELSE 'hookstream.task.logged' END, 'x', 'Build',
-                     CASE n % 2 WHEN 0 THEN 'completed' ELSE 'failed' END,
-                     timestamptz '2026-11-20Z' + n * interval '1 day', '2026-11-20Z'
+                "INSERT INTO webhook_daily (date, event_type, phase_status, event_count, duration_count, duration_us)
+                 SELECT date '2026-11-20' + n, CASE n % 2 WHEN 0 THEN 'com.github.push' ELSE 'hookstream.task.logged' END,
+                     CASE n % 2 WHEN 0 THEN 'completed' ELSE 'failed' END, 1, 0, 0
                  FROM generate_series(1, 4) AS n",
             )
             .await?;
@@ -147,7 +145,10 @@ async fn filters_that_cannot_be_meant_are_refused_by_name() {
             ("/task-logs?adw_id=a%00b", "adw_id must not hold U+0000"),
             ("/task-logs?adw_id=a&adw_id=b", "adw_id must be given once"),
             ("/analytics/webhooks?since=2026-11-23T10:00:00Z", "since must be a date such as 2026-11-23"),
-            ("/audit?kind=lost", "kind must be one of stored, command, redelivered, conflict, suspected_replay, rejected, operation, resumed"),
+            (
+                "/audit?kind=lost",
+                "kind must be one of stored, command, redelivered, conflict, suspected_replay, rejected, operation, resumed",
+            ),
             (
                 "/queue?status=done",
                 "status must be one of queued, ready, running, completed, blocked, failed",

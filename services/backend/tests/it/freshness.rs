@@ -14,7 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::support::{App, problem};
 
 /// Starts a projection; it runs until the guard is dropped.
-fn project<P: Projection>(app: &App, projection: P) -> DropGuard {
+pub(crate) fn project<P: Projection>(app: &App, projection: P) -> DropGuard {
     let process = ProcessInfo { name: "test", about: "", version: "0" };
     let context = Context {
         nats: app.nats.settings(P::NAME),

@@ -1,5 +1,6 @@
 //! The backend over HTTP, on a real Postgres and a real nats-server.
 
+mod analytics;
 mod answers;
 mod filters;
 mod freshness;

@@ -28,19 +28,32 @@ async fn every_row_of_every_list_comes_exactly_once() {
         rows::audit_trail(&app.client, 1, 100).await?;
         rows::phases(&app.client, 0, 99).await?;
         rows::dead_letters(&app.client, 1, 50).await?;
-        let analytics = "INSERT INTO task_logs (id, stream_sequence, event_id, event_type, source, phase_name, phase_status,
-                 captured_at, created_at)
-             SELECT 1000 + n, 1000 + n, 'x', 'Type.' || n % 7, 'github', 'Build',
-                 CASE n % 3 WHEN 0 THEN 'failed' WHEN 1 THEN 'started' ELSE 'skipped' END,
-                 timestamptz '2025-01-01Z' + (n % 5) * interval '1 day', '2025-01-01Z'
-             FROM generate_series(1, 105) AS n";
+        let analytics = "INSERT INTO webhook_daily (date, event_type, phase_status, event_count, duration_count, duration_us)
+             SELECT date '2025-01-01' + n % 5, 'Type.' || n % 7,
+                 CASE n % 3 WHEN 0 THEN 'failed' WHEN 1 THEN 'started' ELSE 'skipped' END, 1, 0, 0
+             FROM generate_series(1, 105) AS n;
+             INSERT INTO webhook_latency_hourly (hour, source, event_type, repository, phase_status, buckets)
+             SELECT date_trunc('hour', now()) - n % 35 * interval '1 hour', 'source-' || n % 3, 'Type.' || n, '', 'completed',
+                 array_fill(1::bigint, '{61}')
+             FROM generate_series(1, 210) AS n;
+             INSERT INTO workflow_daily (date, workflow_template, phase_name, phase_status, event_count, duration_count,
+                 duration_us, duration_buckets, tokens_used, cost_usd)
+             SELECT date '2025-01-01' + n, 'adw_' || n % 7, 'Phase ' || n % 15, 'completed', 1, 0, 0,
+                 array_fill(0::bigint, '{61}'), 0, 0
+             FROM generate_series(1, 210) AS n;
+             INSERT INTO error_daily (date, workflow_template, message, event_count, last_id, last_message)
+             SELECT date '2025-01-01' + n, 'adw_' || n % 7, 'Error ' || n % 15, n % 2, n, 'No.'
+             FROM generate_series(1, 210) AS n";
         app.client.batch_execute(analytics).await?;
-        let lists: [(&str, &[&str], usize); 5] = [
-            ("/task-logs", &["id"], 205),
+        let lists: [(&str, &[&str], usize); 8] = [
+            ("/task-logs", &["id"], 100),
             ("/audit", &["audit_sequence"], 100),
             ("/queue", &["queue_id"], 100),
             ("/dead-letters", &["projection", "stream_sequence"], 100),
-            ("/analytics/webhooks", &["date", "webhook_type", "phase_status"], 106),
+            ("/analytics/webhooks", &["date", "webhook_type", "phase_status"], 105),
+            ("/analytics/workflows", &["workflow_template", "phase_name"], 105),
+            ("/analytics/errors", &["workflow_template", "message"], 105),
+            ("/analytics/latency", &["hour", "source"], 105),
         ];
         for (list, columns, expected) in lists {
             let whole = app.pages(&format!("{list}?limit=500")).await?;

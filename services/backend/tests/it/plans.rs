@@ -26,11 +26,11 @@ async fn each_filter_of_the_task_log_finds_its_index() {
             )
             .await?;
         let cases = [
-            (Some(7_i64), None, None, None, "task_logs_issue"),
-            (None, Some("adw-7"), None, None, "task_logs_adw"),
-            (None, None, Some("phase_1_complete"), None, "task_logs_phase"),
-            (None, None, None, Some("failed"), "task_logs_status"),
-            (None, None, None, None, "task_logs_pkey"),
+            (Some(7_i64), None, None, None, "issue_number_id_idx"),
+            (None, Some("adw-7"), None, None, "adw_id_id_idx"),
+            (None, None, Some("phase_1_complete"), None, "phase_name_id_idx"),
+            (None, None, None, Some("failed"), "phase_status_id_idx"),
+            (None, None, None, None, "_pkey"),
         ];
         let time: Option<OffsetDateTime> = None;
         for (issue, adw_id, phase, status, index) in cases {

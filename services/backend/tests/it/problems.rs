@@ -1,5 +1,6 @@
 //! Errors are problem documents, and tell a caller nothing that is not his business.
 
+use hookstream_test_support::http::raw;
 use hookstream_test_support::{TestNats, run_test};
 use serde_json::Value;
 
@@ -62,6 +63,7 @@ async fn a_fault_of_ours_is_a_500_without_a_word_about_it() {
                  CREATE VIEW audit_trail AS SELECT 1 / (length(kind) - length(kind)) AS audit_sequence, * FROM (
                      SELECT 'stored'::text AS kind, 'e'::text AS event_id, 1::bigint AS stream_sequence, 's'::text AS source,
                          't'::text AS event_type, ''::bytea AS body_sha256, ''::text AS signature, ''::text AS key_id,
+                         'WEBHOOKS'::text AS stream, ''::text AS actor, 1::bigint AS count, '{}'::text AS details,
                          now() AS received_at, now() AS recorded_at, 1::smallint AS version, ''::bytea AS previous_hash,
                          ''::bytea AS entry_hash
                  ) AS row",
@@ -117,6 +119,30 @@ async fn a_query_that_takes_too_long_is_a_503() {
         assert_eq!(app.get("/queue").await?.status, 200, "the others go on");
         other.batch_execute("ROLLBACK").await?;
         assert_eq!(app.get("/audit").await?.status, 200);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_a_problem_too() {
+    run_test(async || {
+        let app = App::start().await;
+        let addr = app.server().url.trim_start_matches("http://").parse()?;
+        for (bytes, code) in [
+            ("nonsense\r\n\r\n", "malformed-request"),
+            ("GET /api/v1/queue HTTP/1.1\r\n\r\n", "ambiguous-request"),
+        ] {
+            let answer = raw(addr, bytes.as_bytes()).await?;
+            let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
+            assert!(
+                head.starts_with("HTTP/1.1 400 ") && head.contains("application/problem+json"),
+                "{answer}"
+            );
+            let document: Value = serde_json::from_str(body)?;
+            assert_eq!(document["type"], format!("urn:hookstream:problem:{code}"));
+            assert_eq!(document["status"], 400);
+        }
         Ok(())
     })
     .await;

@@ -5,9 +5,10 @@ use hookstream_store::Client;
 /// Rows `from..=to` of the task log, a minute apart from 2026-11-23 00:00 UTC.
 pub(crate) async fn task_logs(client: &Client, from: i64, to: i64) -> anyhow::Result<()> {
     let sql = format!(
-        "INSERT INTO task_logs (id, stream_sequence, event_id, event_type, source, phase_name, phase_status,
-             issue_number, adw_id, captured_at, created_at)
-         SELECT n, n, 'github:' || n, 'com.github.push', 'github', 'webhook_received', 'completed', n % 3, 'adw-' || n,
+        "SELECT task_logs_make_partitions('{{2026-11-01,2026-12-01}}');
+         INSERT INTO task_logs (id, stream_sequence, payload_bytes, event_id, event_type, source, phase_name,
+             phase_status, issue_number, adw_id, captured_at, created_at)
+         SELECT n, n, 2, 'github:' || n, 'com.github.push', 'github', 'webhook_received', 'completed', n % 3, 'adw-' || n,
              timestamptz '2026-11-23Z' + n * interval '1 min', timestamptz '2026-11-23Z' + n * interval '1 min'
          FROM generate_series({from}::bigint, {to}) AS n"
     );

@@ -26,7 +26,7 @@ pub(crate) struct App {
 
 /// A backend that listens.
 pub(crate) struct Server {
-    url: String,
+    pub(crate) url: String,
     shutdown: CancellationToken,
     serving: JoinHandle<Result<(), GraceExpired>>,
 }
