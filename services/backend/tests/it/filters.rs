@@ -44,7 +44,11 @@ async fn the_trail_is_filtered_by_kind_source_event_and_time() {
     run_test(async || {
         let app = App::start().await;
         rows::audit_trail(&app.client, 1, 12).await?;
-        let cases: [(&str, &[i64]); 6] = [
+        let cases: [(&str, &[i64]); 10] = [
+            ("stream_sequence=7", &[7]),
+            ("stream_sequence=7&stream=WEBHOOKS", &[7]),
+            ("stream_sequence=7&stream=OPERATIONS", &[]),
+            ("audit_sequence=3", &[3]),
             ("kind=redelivered", &[10, 5]),
             ("kind=conflict", &[]),
             ("kind=stored&source=github", &[12, 8, 6, 4, 2]),
@@ -149,6 +153,8 @@ async fn filters_that_cannot_be_meant_are_refused_by_name() {
                 "/audit?kind=lost",
                 "kind must be one of stored, command, redelivered, conflict, suspected_replay, rejected, operation, resumed",
             ),
+            ("/audit?stream_sequence=first", "stream_sequence must be a whole number, 0 or more"),
+            ("/audit?stream=NONE", "stream must be one of WEBHOOKS, REJECTIONS, OPERATIONS"),
             (
                 "/queue?status=done",
                 "status must be one of queued, ready, running, completed, blocked, failed",
