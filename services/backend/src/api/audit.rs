@@ -12,6 +12,9 @@ use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::values::{Hex, Json, Timestamp, column};
 
+/// Streams that the trail records.
+const STREAMS: [&str; 3] = ["WEBHOOKS", "REJECTIONS", "OPERATIONS"];
+
 #[derive(Debug, Serialize)]
 pub(super) struct AuditEntry {
     audit_sequence: i64,
@@ -59,8 +62,8 @@ impl AuditEntry {
     }
 }
 
-/// `GET /audit`: newest first. Filters: `kind`, `source`, `event_id`, and `since` (inclusive) and `until` (exclusive)
-/// on `recorded_at`.
+/// `GET /audit`: newest first. Filters: `kind`, `source`, `event_id`, `stream`, `stream_sequence`, `audit_sequence`, and
+/// `since` (inclusive) and `until` (exclusive) on `recorded_at`.
 pub(super) async fn list(
     State(backend): State<Backend>,
     mut parameters: Parameters,
@@ -68,6 +71,9 @@ pub(super) async fn list(
     let kind = parameters.one_of("kind", &kind::ALL)?;
     let source = parameters.text("source");
     let event_id = parameters.text("event_id");
+    let stream = parameters.one_of("stream", &STREAMS)?;
+    let (stream_sequence, audit_sequence) =
+        (parameters.number("stream_sequence")?, parameters.number("audit_sequence")?);
     let (since, until) = (parameters.time("since")?, parameters.time("until")?);
     let page = parameters.page::<i64>()?;
     backend.freshness.wait(&[AUDIT], page.min_sequence).await?;
@@ -83,6 +89,9 @@ pub(super) async fn list(
                 (&until, Type::TIMESTAMPTZ),
                 (&page.after, Type::INT8),
                 (&page.rows_wanted(), Type::INT8),
+                (&stream, Type::TEXT),
+                (&stream_sequence, Type::INT8),
+                (&audit_sequence, Type::INT8),
             ],
         )
         .await?;

@@ -8,5 +8,8 @@ WHERE ($1::text IS NULL OR kind = $1)
     AND ($4::timestamptz IS NULL OR recorded_at >= $4)
     AND ($5::timestamptz IS NULL OR recorded_at < $5)
     AND ($6::bigint IS NULL OR audit_sequence < $6)
+    AND ($8::text IS NULL OR stream = $8)
+    AND ($9::bigint IS NULL OR stream_sequence = $9)
+    AND ($10::bigint IS NULL OR audit_sequence = $10)
 ORDER BY audit_sequence DESC
 LIMIT $7

@@ -44,7 +44,11 @@ async fn the_trail_is_filtered_by_kind_source_event_and_time() {
     run_test(async || {
         let app = App::start().await;
         rows::audit_trail(&app.client, 1, 12).await?;
-        let cases: [(&str, &[i64]); 6] = [
+        let cases: [(&str, &[i64]); 10] = [
+            ("stream_sequence=7", &[7]),
+            ("stream_sequence=7&stream=WEBHOOKS", &[7]),
+            ("stream_sequence=7&stream=OPERATIONS", &[]),
+            ("audit_sequence=3", &[3]),
             ("kind=redelivered", &[10, 5]),
             ("kind=conflict", &[]),
             ("kind=stored&source=github", &[12, 8, 6, 4, 2]),
@@ -147,6 +151,8 @@ async fn filters_that_cannot_be_meant_are_refused_by_name() {
             ("/task-logs?adw_id=a%00b", "adw_id must not hold U+0000"),
             ("/task-logs?adw_id=a&adw_id=b", "adw_id must be given once"),
             ("/analytics/webhooks?since=2026-11-23T10:00:00Z", "since must be a date such as 2026-11-23"),
+            ("/audit?stream_sequence=first", "stream_sequence must be a whole number, 0 or more"),
+            ("/audit?stream=NONE", "stream must be one of WEBHOOKS, REJECTIONS, OPERATIONS"),
             ("/audit?kind=lost", "kind must be one of stored, command, redelivered"),
             (
                 "/queue?status=done",
