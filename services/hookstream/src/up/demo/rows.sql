@@ -21,7 +21,7 @@ SELECT
     3,
     audit_sequence
 FROM audit_trail
-WHERE stream_sequence = $1
+WHERE stream = 'WEBHOOKS' AND stream_sequence = $1
 UNION ALL
 SELECT
     'phase_queue',
