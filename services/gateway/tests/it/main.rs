@@ -40,6 +40,7 @@ mod history;
 mod hostile;
 mod internal;
 mod load;
+mod metrics;
 mod outages;
 mod payloads;
 mod process;
