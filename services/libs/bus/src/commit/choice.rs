@@ -186,7 +186,7 @@ mod tests {
         let mut choice = Choice::default();
         let (alone, time) = serve(&mut choice, SYNCING, 128, 200);
         assert!(alone < 200, "{alone} of 25,600 left alone");
-        let best = Duration::from_micros(200 * (3000 + 60 * 128));
+        let best = 200 * Duration::from_micros(3000 + 60 * 128);
         assert!(time < best * 105 / 100, "{time:?}, at best {best:?}");
     }
 
@@ -213,7 +213,7 @@ mod tests {
     fn all_leave_alone_where_the_server_syncs_lazily() {
         let mut choice = Choice::default();
         let (_, time) = serve(&mut choice, LAZY, 64, 2000);
-        let best = Duration::from_micros(2000 * 64 * 60);
+        let best = 2000 * 64 * Duration::from_micros(60);
         assert!(time < best * 105 / 100, "{time:?}, at best {best:?}");
     }
 
