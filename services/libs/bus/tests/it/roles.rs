@@ -154,7 +154,7 @@ fn may_publish(role: &str, subject: &str) -> bool {
         "backend" => {
             subject.starts_with("ingest.internal.")
                 || exactly(&["$JS.API.DIRECT.GET.WEBHOOKS"])
-                || subject.starts_with("$JS.API.STREAM.INFO.")
+                || (subject.starts_with("$JS.API.STREAM.INFO.") && !subject.ends_with(".CHECKPOINTS"))
                 || subject.starts_with("$JS.API.CONSUMER.INFO.WEBHOOKS.")
         }
         "operator" => {
