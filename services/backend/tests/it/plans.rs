@@ -53,6 +53,32 @@ async fn each_filter_of_the_task_log_finds_its_index() {
 }
 
 #[tokio::test]
+async fn analytics_read_sums_alone() {
+    run_test(async || {
+        let app = App::start().await;
+        let queries = [
+            include_str!("../../src/sql/webhook_analytics.sql"),
+            include_str!("../../src/sql/workflow_analytics.sql"),
+            include_str!("../../src/sql/error_analytics.sql"),
+            include_str!("../../src/sql/latency_analytics.sql"),
+        ];
+        for sql in queries {
+            // Whatever its parameters are: none of them is given.
+            let statement = app.client.prepare(sql).await?;
+            let none = vec!["NULL"; statement.params().len()].join(", ");
+            app.client.batch_execute(&format!("PREPARE analytics AS {sql}")).await?;
+            let lines = app.client.query(&format!("EXPLAIN EXECUTE analytics ({none})"), &[]).await?;
+            app.client.batch_execute("DEALLOCATE analytics").await?;
+            let plan = lines.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n");
+            assert!(plan.contains("_daily") || plan.contains("_hourly"), "{plan}");
+            assert!(!plan.contains("task_logs"), "{plan}");
+        }
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn each_filter_of_the_trail_finds_its_index() {
     run_test(async || {
         let app = App::start().await;

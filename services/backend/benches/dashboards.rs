@@ -1,0 +1,100 @@
+//! What dashboards ask costs the same however long the task log is: `cargo bench -p hookstream-backend`. Prints, for each
+//! query of the API's analytics, the median over a short log and over a long one, and their ratio. Fails on none.
+//!
+//! `HOOKSTREAM_BENCH_ROWS` is the length of the long log; the short one has 100,000 rows. Both span 60 days.
+
+use std::time::{Duration, Instant};
+
+use hookstream_store::Connection;
+use hookstream_store::types::{ToSql, Type};
+use hookstream_test_support::TestDatabase;
+use time::OffsetDateTime;
+
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+type Parameter = (Box<dyn ToSql + Sync + Send>, Type);
+
+const SHORT: u64 = 100_000;
+const ROUNDS: usize = 60;
+
+fn main() -> Outcome {
+    let rows = std::env::var("HOOKSTREAM_BENCH_ROWS").ok().and_then(|rows| rows.parse().ok());
+    let threads = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    threads.block_on(compare(rows.unwrap_or(10_000_000)))
+}
+
+#[expect(clippy::print_stdout, reason = "figures, for people")]
+async fn compare(long: u64) -> Outcome {
+    let (short_log, long_log) = (TestDatabase::create().await, TestDatabase::create().await);
+    let (one, other) = (filled(&short_log, SHORT).await?, filled(&long_log, long).await?);
+    println!("{:<22} {:>12} rows {:>12} rows   ratio", "query", SHORT, long);
+    for (name, sql, parameters) in queries() {
+        let (mut short_times, mut long_times) = (Vec::new(), Vec::new());
+        // In turn, so that whatever else the machine does slows both alike.
+        for _ in 0..ROUNDS {
+            short_times.push(timed(&one, sql, &parameters).await?);
+            long_times.push(timed(&other, sql, &parameters).await?);
+        }
+        let (short, long) = (median(short_times), median(long_times));
+        let ratio = long.as_secs_f64() / short.as_secs_f64();
+        println!("{name:<22} {:>14.2} ms {:>14.2} ms   {ratio:>5.2}", ms(short), ms(long));
+    }
+    Ok(())
+}
+
+/// The queries of `/analytics/…` as the API asks them, without a filter.
+fn queries() -> [(&'static str, &'static str, Vec<Parameter>); 4] {
+    let text = || -> Parameter { (Box::new(None::<&str>), Type::TEXT) };
+    let number = |value: Option<i64>| -> Parameter { (Box::new(value), Type::INT8) };
+    let time = |value: Option<OffsetDateTime>| -> Parameter { (Box::new(value), Type::TIMESTAMPTZ) };
+    let limit = || number(Some(101));
+    let week = OffsetDateTime::now_utc() - time::Duration::days(7);
+    [
+        (
+            "/analytics/webhooks",
+            include_str!("../src/sql/webhook_analytics.sql"),
+            vec![text(), text(), text(), text(), text(), text(), text(), limit()],
+        ),
+        (
+            "/analytics/workflows",
+            include_str!("../src/sql/workflow_analytics.sql"),
+            vec![text(), text(), text(), text(), text(), text(), limit()],
+        ),
+        (
+            "/analytics/errors",
+            include_str!("../src/sql/error_analytics.sql"),
+            vec![text(), text(), text(), number(None), text(), text(), limit()],
+        ),
+        (
+            "/analytics/latency",
+            include_str!("../src/sql/latency_analytics.sql"),
+            vec![time(Some(week)), time(None), text(), text(), text(), time(None), text(), limit()],
+        ),
+    ]
+}
+
+/// A database with a log of so many rows over 60 days, and with its sums.
+async fn filled(database: &TestDatabase, rows: u64) -> Outcome<Connection> {
+    database.migrate(&[&hookstream_task_log::MIGRATIONS]).await;
+    let client = database.client().await;
+    let fill = include_str!("dashboards.sql").replace("{rows}", &rows.to_string());
+    client.batch_execute(&fill).await?;
+    Ok(client)
+}
+
+async fn timed(client: &Connection, sql: &str, parameters: &[Parameter]) -> Outcome<Duration> {
+    let parameters: Vec<(&(dyn ToSql + Sync), Type)> =
+        parameters.iter().map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone())).collect();
+    let begun = Instant::now();
+    let found = client.query_typed(sql, &parameters).await?;
+    assert!(!found.is_empty(), "nothing found by {sql}");
+    Ok(begun.elapsed())
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
