@@ -162,7 +162,7 @@ async fn health_readiness_and_metrics_are_at_the_root() {
         app.server().get("/made/up/path").await?;
         let metrics = app.server().get("/metrics").await?.text();
         for line in [
-            r#"hookstream_backend_requests_total{route="/api/v1/queue/{parent_issue}",status="200"} 1"#,
+            r#"hookstream_backend_requests_total{route="/api/v1/queue/{id}",status="200"} 1"#,
             r#"hookstream_backend_requests_total{route="none",status="404"} 1"#,
         ] {
             assert!(metrics.contains(line), "{line} is not in\n{metrics}");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use hookstream_event::samples::{self, Sample};
+use hookstream_runtime::unique_id;
 use hookstream_signature::Key;
 use hookstream_store::{Connection, PgSettings};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -16,7 +17,7 @@ use super::secrets::Secrets;
 use super::servers::Servers;
 use crate::http;
 use crate::output::{self, progress};
-use crate::send::signed::{Signed, unique_id, unix_now};
+use crate::send::signed::{Signed, unix_now};
 
 mod rows;
 

@@ -127,7 +127,7 @@ pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Reads and validates the body of an internal event that comes in. `default_type` is its type where the body names
 /// none: on the path of workflow reports.
 pub fn decode(body: &[u8], default_type: Option<&str>) -> Result<InternalEvent, InvalidBody> {
-    read(body, default_type, |fields| fields.refuse_unknown())
+    read(body, default_type, fields::refuse_unknown)
 }
 
 /// Reads an event that is stored: fields that its type does not have are passed over. The envelope has the type

@@ -55,19 +55,6 @@ impl<'t> Fields<'t> {
         Ok(Self { path, values, foreign, asked: Cell::new(0) })
     }
 
-    /// Refuses what was never asked for: a field that this type does not have here.
-    pub(super) fn refuse_unknown(&self) -> Result<(), InvalidBody> {
-        let asked = self.asked.get();
-        let known_elsewhere = NAMES.iter().zip(&self.values).enumerate();
-        let mut misplaced = known_elsewhere
-            .filter(|(place, (_, value))| value.is_some() && asked & (1 << place) == 0)
-            .map(|(_, (name, _))| *name);
-        match self.foreign.as_deref().or_else(|| misplaced.next()) {
-            Some(name) => Err(InvalidBody::FieldUnknown { field: self.path_of(&shown(name)) }),
-            None => Ok(()),
-        }
-    }
-
     /// The JSON text of a field; `null` is as good as absent.
     pub(super) fn raw(&self, name: &str) -> Option<&'t str> {
         let place = NAMES.iter().position(|known| *known == name);
@@ -125,6 +112,19 @@ impl<'t> Fields<'t> {
 
     fn path_of(&self, name: &str) -> String {
         format!("{}{name}", self.path)
+    }
+}
+
+/// Refuses what was never asked for: a field that this type does not have here.
+pub(super) fn refuse_unknown(fields: &Fields<'_>) -> Result<(), InvalidBody> {
+    let asked = fields.asked.get();
+    let known_elsewhere = NAMES.iter().zip(&fields.values).enumerate();
+    let mut misplaced = known_elsewhere
+        .filter(|(place, (_, value))| value.is_some() && asked & (1 << place) == 0)
+        .map(|(_, (name, _))| *name);
+    match fields.foreign.as_deref().or_else(|| misplaced.next()) {
+        Some(name) => Err(InvalidBody::FieldUnknown { field: fields.path_of(&shown(name)) }),
+        None => Ok(()),
     }
 }
 
