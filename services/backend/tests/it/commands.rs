@@ -152,6 +152,7 @@ async fn a_command_needs_the_token_and_without_a_token_there_are_none() {
         let answer = off.command("POST", "/queue/enqueue", Some(&phase("q-1"))).await?;
         let document = problem(&answer, 403, "commands-off");
         assert!(document["title"].as_str().is_some_and(|title| title.contains("HOOKSTREAM_API_TOKEN")));
+        off.stop().await?;
         assert_eq!(stored_count(&app).await, 0);
         Ok(())
     })

@@ -6,12 +6,12 @@ use hookstream_runtime::http::{GraceExpired, Limits};
 use hookstream_runtime::{Health, Metrics, ProcessInfo};
 use hookstream_store::{Connection, PgSettings};
 use hookstream_test_support::http::{self, RawConnection, Response};
-use hookstream_test_support::{TestDatabase, TestNats};
+use hookstream_test_support::{TestDatabase, TestNats, eventually};
 use secrecy::SecretString;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The answer, or the state, that must come at last.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -21,17 +21,20 @@ pub(crate) const TOKEN: &str = "a token for tests";
 
 /// A backend with all tables and nothing in them.
 pub(crate) struct App {
-    pub(crate) nats: TestNats,
-    pub(crate) database: TestDatabase,
+    // Dropped first, so that nobody uses the database any more when it goes.
+    server: Server,
     /// A session for the test's own statements.
     pub(crate) client: Connection,
-    server: Server,
+    pub(crate) nats: TestNats,
+    pub(crate) database: TestDatabase,
 }
 
 /// A backend that listens.
 pub(crate) struct Server {
     pub(crate) url: String,
     shutdown: CancellationToken,
+    /// Told to stop when the test is over, at the latest.
+    _stop: DropGuard,
     serving: JoinHandle<Result<(), GraceExpired>>,
 }
 
@@ -40,7 +43,12 @@ impl App {
         let (nats, database) = (TestNats::start().await, database().await);
         let server = Server::start(&nats, database.settings()).await;
         let client = database.client().await;
-        Self { nats, database, client, server }
+        eventually("the backend is ready", PATIENCE, async || {
+            let page = server.get("/readyz").await.map_err(|error| error.to_string())?;
+            if page.status == 200 { Ok(()) } else { Err(page.text()) }
+        })
+        .await;
+        Self { server, client, nats, database }
     }
 
     /// GET of a path below `/api/v1`.
@@ -92,7 +100,8 @@ impl Server {
         let shutdown = CancellationToken::new();
         tokio::spawn(backend.clone().watch(shutdown.clone()));
         let serving = tokio::spawn(backend.serve(listener, Limits::default(), shutdown.clone()));
-        Self { url, shutdown, serving }
+        let stop = shutdown.clone().drop_guard();
+        Self { url, shutdown, _stop: stop, serving }
     }
 
     pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Response> {
