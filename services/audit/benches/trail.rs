@@ -122,7 +122,7 @@ async fn catch_up(messages: u64) -> Outcome {
 async fn fill(nats: &TestNats, messages: u64) -> Outcome {
     let limits = GroupCommit { commits_max: 2, messages_max: 500, bytes_max: 8 << 20 };
     let publisher =
-        nats.connect("gateway").await.publisher(Duration::from_secs(60)).with_group_commit(limits);
+        nats.connect("gateway").await.publisher(Duration::from_mins(1)).with_group_commit(limits);
     let begun = Instant::now();
     let mut next = 0;
     while next < messages {

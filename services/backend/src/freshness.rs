@@ -74,6 +74,14 @@ impl Freshness {
         }
     }
 
+    /// Waits until `projection` has applied all that the stream holds now; says whether it did, within the same 5 s.
+    pub(crate) async fn caught_up(&self, projection: Awaited) -> bool {
+        match self.bus.stream_state(STREAM).await {
+            Ok(stream) => self.wait(&[projection], stream.last_sequence).await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
     /// Removes from `behind` what has come to `min_sequence`. With each is how often in a row its consumer had nothing
     /// left.
     async fn look(&self, behind: &mut Vec<(Awaited, u32)>, min_sequence: u64) -> Result<(), Problem> {

@@ -13,7 +13,7 @@ use hookstream_store::PgSettings;
 fn main() -> ExitCode {
     let info = ProcessInfo {
         name: "hookstream-backend",
-        about: "Serves the read models over HTTP",
+        about: "Serves the read models over HTTP, and takes commands",
         version: env!("CARGO_PKG_VERSION"),
     };
     let settings = match Settings::load(&info) {
@@ -31,7 +31,8 @@ fn main() -> ExitCode {
     };
     let admin = Admin { health: Health::new(), metrics: Metrics::new(&info) };
     process::run(&info, &settings, async |supervisor| {
-        let backend = Backend::connect(&nats, postgres, admin).await?;
+        let token = settings.secret("HOOKSTREAM_API_TOKEN");
+        let backend = Backend::connect(&nats, postgres, admin).await?.with_token(token.as_ref());
         start(supervisor, &settings, backend).await
     })
 }

@@ -140,15 +140,22 @@ impl Parameters {
             None => 0,
         };
         match self.left.keys().next() {
-            Some(unknown) => {
-                let known = self.known.join(", ");
-                Err(Problem::parameter(
-                    &shown(unknown),
-                    format!("is not a parameter here; there are {known}"),
-                ))
-            }
+            Some(unknown) => Err(self.unknown(unknown)),
             None => Ok(min_sequence),
         }
+    }
+
+    /// For what has taken all that it knows. Called last.
+    pub(crate) fn none(self) -> Result<(), Problem> {
+        match self.left.keys().next() {
+            Some(unknown) => Err(self.unknown(unknown)),
+            None => Ok(()),
+        }
+    }
+
+    fn unknown(&self, name: &str) -> Problem {
+        let known = if self.known.is_empty() { "none".to_owned() } else { self.known.join(", ") };
+        Problem::parameter(&shown(name), format!("is not a parameter here; there are {known}"))
     }
 
     fn take(&mut self, name: &'static str) -> Option<String> {

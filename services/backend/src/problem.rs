@@ -5,10 +5,13 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use hookstream_event::InvalidBody;
 use hookstream_runtime::http::RequestId;
 use hookstream_store::{Kind, StoreError};
 use hyper::StatusCode;
-use hyper::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use serde::Serialize;
 
 /// A request was not answered with what it asked for. Becomes a problem document (RFC 9457).
@@ -26,6 +29,24 @@ pub enum Problem {
     },
     /// 400: the cursor is not one of ours, or belongs to another list or other filters.
     BadCursor,
+    /// 401: no bearer token, or not the right one.
+    Unauthorized,
+    /// 403: no token is set here, so there are no commands.
+    CommandsOff,
+    /// 400: the body makes no event; `Display` of the decoder names the field.
+    InvalidEvent(InvalidBody),
+    /// 400: the body ended early.
+    BrokenBody,
+    /// 408: the body came too slowly.
+    SlowBody,
+    /// 413: the body exceeds so many bytes.
+    TooLarge(usize),
+    /// 415: the body is not JSON.
+    ContentType,
+    /// 404: the queue has no such phase, and has applied all that the stream held a moment ago.
+    UnknownPhase,
+    /// 409: the phase is not in a state for the command, told in a sentence.
+    NotNow(String),
     /// 404: there is nothing at this path.
     NotFound,
     /// 405: the path has other methods.
@@ -35,6 +56,13 @@ pub enum Problem {
         /// For the log.
         reason: String,
     },
+    /// 503: the stream did not take the event.
+    NotStored {
+        /// For the log.
+        reason: String,
+    },
+    /// 503: as many clients as may read live events do.
+    TooManyReaders,
     /// 504: the projections asked for have not come to `min_sequence` in time.
     NotYetApplied,
     /// 500: a fault of ours.
@@ -70,6 +98,25 @@ impl Problem {
             Self::BadParameter { .. } => {
                 (StatusCode::BAD_REQUEST, "bad-parameter", "A parameter of the request is wrong")
             }
+            Self::Unauthorized => {
+                (StatusCode::UNAUTHORIZED, "unauthorized", "Commands need the bearer token")
+            }
+            Self::CommandsOff => {
+                (StatusCode::FORBIDDEN, "commands-off", "Commands are off: HOOKSTREAM_API_TOKEN is not set")
+            }
+            Self::InvalidEvent(_) => {
+                (StatusCode::BAD_REQUEST, "invalid-event", "The command makes no valid event")
+            }
+            Self::BrokenBody => (StatusCode::BAD_REQUEST, "broken-body", "The body is incomplete"),
+            Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "slow-body", "The body came too slowly"),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
+            Self::ContentType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "content-type",
+                "The content type must be application/json",
+            ),
+            Self::UnknownPhase => (StatusCode::NOT_FOUND, "unknown-phase", "The queue has no such phase"),
+            Self::NotNow(_) => (StatusCode::CONFLICT, "not-now", "The phase is not in a state for this"),
             Self::BadCursor => (StatusCode::BAD_REQUEST, "bad-cursor", "The cursor is not one of this list"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing here"),
             Self::MethodNotAllowed => {
@@ -77,6 +124,14 @@ impl Problem {
             }
             Self::Unavailable { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The read models are not available now")
+            }
+            Self::NotStored { .. } => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not-stored",
+                "The command was not stored; send it again later",
+            ),
+            Self::TooManyReaders => {
+                (StatusCode::SERVICE_UNAVAILABLE, "too-many-readers", "Too many clients read live events")
             }
             Self::NotYetApplied => {
                 (StatusCode::GATEWAY_TIMEOUT, "not-yet-applied", "min_sequence was not applied in time")
@@ -89,6 +144,9 @@ impl Problem {
     fn detail(&self) -> Option<String> {
         match self {
             Self::BadParameter { name, rule } => Some(format!("{name} {rule}")),
+            Self::InvalidEvent(invalid) => Some(invalid.to_string()),
+            Self::TooLarge(max) => Some(format!("a body has at most {max} bytes")),
+            Self::NotNow(why) => Some(why.clone()),
             Self::BadCursor => {
                 Some("use next_cursor as it was given, with the same path and filters".to_owned())
             }
@@ -110,7 +168,10 @@ impl Problem {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if matches!(self, Self::Unavailable { .. } | Self::NotYetApplied) {
+        if matches!(self, Self::Unauthorized) {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }
         response
@@ -119,7 +180,7 @@ impl Problem {
     fn log(&self, request_id: Option<RequestId>, path: &str) {
         let id = request_id.map(|id| id.to_string()).unwrap_or_default();
         match self {
-            Self::Unavailable { reason } => {
+            Self::Unavailable { reason } | Self::NotStored { reason } => {
                 tracing::warn!(request_id = id, path, reason, "request {id} not answered: {reason}");
             }
             Self::Internal { reason } => {

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
-use hookstream_event::internal::WORKFLOW_COMPLETED;
+use hookstream_event::internal::{self, WORKFLOW_COMPLETED};
 use hyper::Method;
 
+use crate::body::BodyLimits;
 use crate::refusal::Refusal;
-use crate::sources::{Source, Sources};
+use crate::sources::{Scheme, Source, Sources};
 
 /// Where a webhook is posted to.
 #[derive(Debug, Clone)]
@@ -19,6 +20,16 @@ impl Endpoint {
     /// The source, as labels and logs name it.
     pub(crate) fn source_name(&self) -> &'static str {
         self.source.name()
+    }
+
+    /// The limits of its bodies: internal events are small, whatever GitHub's may be.
+    pub(crate) fn body_limits(&self, limits: BodyLimits) -> BodyLimits {
+        match self.source.scheme {
+            Scheme::Internal => {
+                BodyLimits { bytes_max: limits.bytes_max.min(internal::BODY_BYTES_MAX), ..limits }
+            }
+            _ => limits,
+        }
     }
 }
 

@@ -130,9 +130,10 @@ impl<S: Sink> Shared<S> {
         body: &mut Arriving<Incoming>,
         context: &Context,
     ) -> Result<Answer, Refusal> {
-        body::check_declared_size(&headers, &self.config.body)?;
+        let limits = endpoint.body_limits(self.config.body);
+        body::check_declared_size(&headers, &limits)?;
         let content_type = source::check_content(&endpoint, &headers)?;
-        let whole = Arc::new(body.read(&self.config.body, &self.room).await?);
+        let whole = Arc::new(body.read(&limits, &self.room).await?);
         let whole = context.body.get_or_init(|| whole);
         self.metrics.body_read(context.source, whole.bytes.len());
         let received_at = OffsetDateTime::now_utc();

@@ -7,7 +7,7 @@ use serde_json::Value;
 use ureq::Agent;
 
 /// Largest answer that is read, in bytes.
-const ANSWER_BYTES_MAX: u64 = 4 << 20;
+const ANSWER_BYTES_MAX: u64 = 32 << 20;
 
 /// An answer.
 #[derive(Debug)]
@@ -50,6 +50,21 @@ pub(crate) fn post(
         request = request.header(*name, value);
     }
     read(request.send(body).with_context(|| format!("POST {url}"))?)
+}
+
+/// GET or DELETE, with headers.
+pub(crate) fn without_body(
+    method: &str,
+    url: &str,
+    headers: &[(&'static str, String)],
+    limit: Duration,
+) -> anyhow::Result<Answer> {
+    let agent = agent(limit);
+    let mut request = if method == "DELETE" { agent.delete(url) } else { agent.get(url) };
+    for (name, value) in headers {
+        request = request.header(*name, value);
+    }
+    read(request.call().with_context(|| format!("{method} {url}"))?)
 }
 
 fn read(mut response: ureq::http::Response<ureq::Body>) -> anyhow::Result<Answer> {

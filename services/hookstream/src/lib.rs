@@ -1,4 +1,4 @@
-//! The operator's command: up, send, provision, tail, replay, rebuild, audit, doctor, secret, bench.
+//! The operator's command: up, send, queue, work, provision, tail, replay, rebuild, audit, doctor, secret, bench.
 //!
 //! One module per subcommand, with its flags. Data goes to standard output, progress and errors to standard error;
 //! the exit code is 0 for done, 1 for failed, 2 for wrong usage or settings.
@@ -19,6 +19,7 @@ mod operator;
 mod output;
 mod pace;
 mod provision;
+mod queue;
 mod rebuild;
 mod replay;
 mod secret;
@@ -27,6 +28,7 @@ mod settings;
 mod stop;
 mod tail;
 mod up;
+mod work;
 
 use settings::Loaded;
 
@@ -53,6 +55,8 @@ address is given in another way.";
 enum Command {
     Up(up::Args),
     Send(send::Args),
+    Queue(queue::Args),
+    Work(work::Args),
     Provision(provision::Args),
     Tail(tail::Args),
     Replay(replay::Args),
@@ -70,6 +74,13 @@ fn command() -> clap::Command {
     Cli::command()
         .mut_subcommand("up", |up| up.args(flags::arguments(settings::concern_up)))
         .mut_subcommand("send", |send| send.args(flags::arguments(settings::concern_send)))
+        .mut_subcommand("queue", |queue| {
+            queue.mut_subcommands(|command| match command.get_name() {
+                "watch" => command.args(flags::arguments(settings::concern_watch)),
+                _ => command.args(flags::arguments(settings::concern_queue)),
+            })
+        })
+        .mut_subcommand("work", |work| work.args(flags::arguments(settings::concern_work)))
         .mut_subcommand("provision", |provision| {
             provision.args(flags::arguments(settings::concern_provision))
         })
@@ -107,6 +118,8 @@ pub fn run() -> ExitCode {
     let (what, done) = match cli.command {
         Command::Up(args) => ("up", runtime.block_on(up::run(args, &settings))),
         Command::Send(args) => ("send", send::run(&args, &settings)),
+        Command::Queue(args) => ("queue", runtime.block_on(queue::run(args, &settings))),
+        Command::Work(args) => ("work", runtime.block_on(work::run(args, &settings))),
         Command::Provision(args) => ("provision", runtime.block_on(provision::run(args, &settings))),
         Command::Tail(args) => ("tail", runtime.block_on(tail::run(args, &settings))),
         Command::Replay(args) => ("replay", runtime.block_on(replay::run(args, &settings))),

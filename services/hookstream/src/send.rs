@@ -156,7 +156,7 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 fn sign(args: &Args, webhook: Webhook, settings: &Settings) -> anyhow::Result<Signed> {
-    let id = args.id.clone().unwrap_or_else(signed::unique_id);
+    let id = args.id.clone().unwrap_or_else(hookstream_runtime::unique_id);
     let signed = match webhook.source {
         Source::Github => {
             let key = key(settings, "GITHUB_WEBHOOK_SECRET")?;

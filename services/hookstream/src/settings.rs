@@ -8,11 +8,27 @@ use hookstream_runtime::{Settings, SettingsError};
 use crate::{bench, env_file};
 
 /// Settings that say where something is. One of them given in any way means: not the `up` beside us.
-const ADDRESSES: [&str; 5] = ["HOOKSTREAM_CONFIG", "NATS_URL", "DATABASE_URL", "PGHOST", "GATEWAY_URL"];
+const ADDRESSES: [&str; 7] = [
+    "HOOKSTREAM_CONFIG",
+    "NATS_URL",
+    "NATS_WORKER_URL",
+    "DATABASE_URL",
+    "PGHOST",
+    "GATEWAY_URL",
+    "BACKEND_URL",
+];
+
+/// Groups of settings of commands beside `up`.
+const BESIDE_UP: [&str; 3] = ["hookstream send", "hookstream queue", "hookstream work"];
 
 /// A setting of `up` is one for the processes it starts, except where those find each other.
 pub(crate) fn concern_up(setting: &Setting) -> bool {
-    !matches!(setting.group, "NATS" | "Postgres" | "hookstream send")
+    !matches!(setting.group, "NATS" | "Postgres") && !is_beside_up(setting)
+}
+
+/// Whether it is of no use to `up` and the processes it starts.
+pub(crate) fn is_beside_up(setting: &Setting) -> bool {
+    BESIDE_UP.contains(&setting.group)
 }
 
 pub(crate) fn concern_send(setting: &Setting) -> bool {
@@ -49,6 +65,20 @@ pub(crate) fn concern_secret(setting: &Setting) -> bool {
 /// The bounds of group commit, and where nats-server is.
 pub(crate) fn concern_bench(setting: &Setting) -> bool {
     is_common(setting) || bench::concern(setting)
+}
+
+pub(crate) fn concern_queue(setting: &Setting) -> bool {
+    is_common(setting) || matches!(setting.name, "BACKEND_URL" | "HOOKSTREAM_API_TOKEN")
+}
+
+pub(crate) fn concern_watch(setting: &Setting) -> bool {
+    concern_provision(setting)
+}
+
+pub(crate) fn concern_work(setting: &Setting) -> bool {
+    concern_provision(setting)
+        || setting.group == "hookstream work"
+        || matches!(setting.name, "GATEWAY_URL" | "INTERNAL_WEBHOOK_SECRET" | "HOOKSTREAM_SHUTDOWN_GRACE")
 }
 
 fn is_common(setting: &Setting) -> bool {

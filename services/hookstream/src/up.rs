@@ -46,9 +46,9 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 ///
 /// The first start creates the data directory with its secrets; later ones reuse it. When all is ready, one line that
 /// begins with `ready` goes to standard output, and <data dir>/connection.env holds, as lines that a shell can source:
-/// NATS_URL (role operator), NATS_SUBSCRIBER_URL (role subscriber), NATS_MONITOR_URL, DATABASE_URL, GATEWAY_URL,
-/// BACKEND_URL, <PROJECTION>_METRICS_URL, GITHUB_WEBHOOK_SECRET, INTERNAL_WEBHOOK_SECRET, HOOKSTREAM_API_TOKEN, and for
-/// `hookstream audit` HOOKSTREAM_AUDIT_PUBLIC_KEYS and HOOKSTREAM_AUDIT_CHECKPOINT_FILE.
+/// NATS_URL (role operator), NATS_SUBSCRIBER_URL and NATS_WORKER_URL (those roles), NATS_MONITOR_URL, DATABASE_URL,
+/// GATEWAY_URL, BACKEND_URL, <PROJECTION>_METRICS_URL, GITHUB_WEBHOOK_SECRET, INTERNAL_WEBHOOK_SECRET,
+/// HOOKSTREAM_API_TOKEN, and for `hookstream audit` HOOKSTREAM_AUDIT_PUBLIC_KEYS and HOOKSTREAM_AUDIT_CHECKPOINT_FILE.
 ///
 /// Logs are in <data dir>/logs; what services report as errors comes to standard error, too. A process that dies is
 /// started again. Health and metrics of the three projections are on HOOKSTREAM_METRICS_ADDR (127.0.0.1:9101 unless
@@ -56,7 +56,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 #[expect(clippy::doc_markdown, reason = "it is the text of --help")]
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit code: 0 after Ctrl-C, SIGTERM, or --exit if all of the demo arrived; 1 if the start or the demo failed; 2 for
+Exit code: 0 after Ctrl-C, SIGTERM, or --exit if all of the demo arrived and its plan completed; 1 if the start or the demo failed; 2 for
 wrong settings.
 
 Examples:
@@ -65,7 +65,7 @@ Examples:
   hookstream up --gateway-addr 0.0.0.0:8001 --github-webhook-secret-file /etc/hookstream/github
   . .data/connection.env && nats --server \"$NATS_SUBSCRIBER_URL\" sub 'webhooks.*'")]
 pub(crate) struct Args {
-    /// Once ready, send signed sample webhooks through the gateway and print the rows each became
+    /// Once ready, send signed sample webhooks through the gateway, print the rows each became, and run a plan
     #[arg(long)]
     demo: bool,
     /// Stop everything once ready and, with --demo, once the demo is over
@@ -124,7 +124,7 @@ async fn serve(
     ))?;
     let mut code = ExitCode::SUCCESS;
     if args.demo {
-        let arrived = demo::run(&addresses, &secrets, &servers).await?;
+        let arrived = demo::run(&data_dir, &addresses, &secrets, &servers).await?;
         code = if arrived { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     if !args.exit {
@@ -162,10 +162,11 @@ async fn migrate_all(servers: &Servers) -> anyhow::Result<()> {
 }
 
 /// The lines of connection.env.
-fn connection(addresses: &Addresses, secrets: &Secrets, servers: &Servers) -> [(&'static str, String); 12] {
+fn connection(addresses: &Addresses, secrets: &Secrets, servers: &Servers) -> [(&'static str, String); 13] {
     [
         ("NATS_URL", servers.operator_url.clone()),
         ("NATS_SUBSCRIBER_URL", servers.subscriber_url.clone()),
+        ("NATS_WORKER_URL", servers.worker_url.clone()),
         ("NATS_MONITOR_URL", servers.monitor_url.clone()),
         ("DATABASE_URL", servers.database_url.clone()),
         ("GATEWAY_URL", addresses::url(addresses.gateway)),

@@ -22,7 +22,8 @@ pub(crate) fn read(event: &RecordedEvent, rules: &github::Rules) -> Intake {
         github::step(event, rules)
     } else if *source == Source::internal() {
         // A report of an old workflow may not name its type: the envelope does.
-        internal::decode(&event.payload, event.envelope.event_type.internal_name()).map(Step::from_internal)
+        internal::decode_stored(&event.payload, event.envelope.event_type.internal_name())
+            .map(Step::from_internal)
     } else {
         Ok(None)
     };

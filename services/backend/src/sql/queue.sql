@@ -2,6 +2,7 @@
 -- there is more.
 SELECT
     sized.queue_id, sized.parent_issue, sized.phase_number, sized.issue_number, sized.status, sized.held,
+    sized.announced_at,
     sized.depends_on_phases, sized.phase_data, sized.priority, sized.queue_position, sized.adw_id,
     sized.error_message, sized.created_at, sized.updated_at, sized.ready_at, sized.started_at, sized.finished_at,
     sized.page_rows
@@ -13,7 +14,7 @@ FROM (
             - octet_length(page.phase_data) AS bytes_before
     FROM (
         SELECT
-            queue_id, parent_issue, phase_number, issue_number, status, held, depends_on_phases,
+            queue_id, parent_issue, phase_number, issue_number, status, held, announced_at, depends_on_phases,
             phase_data::text AS phase_data, priority, queue_position, adw_id, error_message, created_at, updated_at,
             ready_at, started_at, finished_at
         FROM phase_queue

@@ -86,7 +86,7 @@ async fn a_phase_has_the_columns_of_the_queue_and_its_data_as_they_are() {
         app.client.batch_execute("UPDATE phase_queue SET phase_data = '{\"adw_id\": \"a\"}'").await?;
         let expected = json!({
             "queue_id": "q-4", "parent_issue": 1, "phase_number": 2, "issue_number": null, "status": "queued",
-            "held": false, "depends_on_phases": [1], "phase_data": { "adw_id": "a" }, "priority": 50,
+            "held": false, "announced_at": null, "depends_on_phases": [1], "phase_data": { "adw_id": "a" }, "priority": 50,
             "queue_position": 2, "adw_id": "adw-4", "error_message": null, "created_at": "2026-11-23T00:00:00Z",
             "updated_at": "2026-11-23T00:00:00Z", "ready_at": null, "started_at": null, "finished_at": null,
         });
@@ -162,7 +162,7 @@ async fn health_readiness_and_metrics_are_at_the_root() {
         app.server().get("/made/up/path").await?;
         let metrics = app.server().get("/metrics").await?.text();
         for line in [
-            r#"hookstream_backend_requests_total{route="/api/v1/queue/{parent_issue}",status="200"} 1"#,
+            r#"hookstream_backend_requests_total{route="/api/v1/queue/{id}",status="200"} 1"#,
             r#"hookstream_backend_requests_total{route="none",status="404"} 1"#,
         ] {
             assert!(metrics.contains(line), "{line} is not in\n{metrics}");

@@ -2,11 +2,15 @@
 
 mod analytics;
 mod answers;
+mod commands;
+mod events;
 mod filters;
 mod freshness;
+mod openapi;
 mod outage;
 mod paging;
 mod plans;
 mod problems;
 mod rows;
 mod support;
+mod why;

@@ -101,3 +101,44 @@ async fn an_invalid_internal_event_is_400_and_names_the_field() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_invalid_event_is_refused_with_the_name_of_the_field() {
+    run_test(async || {
+        let nats = TestNats::start().await;
+        let gateway = TestGateway::start(&nats).await;
+        let phase = json!({
+            "type": "phase.enqueued", "queue_id": "q-1", "parent_issue": -1, "phase_number": 1,
+            "phase_data": {"workflow_type": "adw_plan_iso", "adw_id": "adw-1"},
+        });
+        let answer = gateway.send(&internal_delivery(phase.to_string())).await;
+        let refusal = refused(&answer, 400, "invalid_event");
+        let whole = "must be a whole number from 0 to 9007199254740991";
+        assert_eq!(refusal["detail"], format!("'parent_issue' {whole}"));
+        let unknown = json!({"type": "queue.paused", "until": "tomorrow"});
+        let answer = gateway.send(&internal_delivery(unknown.to_string())).await;
+        assert_eq!(refused(&answer, 400, "invalid_event")["detail"], "'until' is not a field of this event");
+        assert_eq!(stored_count(&nats).await, 0);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_internal_event_has_at_most_a_mebibyte() {
+    run_test(async || {
+        let nats = TestNats::start().await;
+        let gateway = TestGateway::start(&nats).await;
+        let of_size = |bytes: usize| {
+            let mut body = PAUSE.to_owned();
+            body.push_str(&" ".repeat(bytes - PAUSE.len()));
+            internal_delivery(body)
+        };
+        accepted(&gateway.send(&of_size(1 << 20)).await);
+        let refusal = refused(&gateway.send(&of_size((1 << 20) + 1)).await, 413, "body_too_large");
+        assert_eq!(refusal["detail"], "the body exceeds 1048576 bytes");
+        assert_eq!(stored_count(&nats).await, 1);
+        Ok(())
+    })
+    .await;
+}

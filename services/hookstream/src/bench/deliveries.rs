@@ -48,7 +48,7 @@ impl Deliveries {
             Some(file) => from_file(file).with_context(|| format!("read {}", file.display()))?,
             None => from_samples()?,
         };
-        let run = crate::send::signed::unique_id();
+        let run = hookstream_runtime::unique_id();
         Ok(Self { bodies, key, run, made: 0 })
     }
 

@@ -1,6 +1,5 @@
 //! Webhooks as their sources sign them.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
@@ -60,11 +59,4 @@ pub(crate) fn unix_now() -> anyhow::Result<i64> {
     let since =
         SystemTime::now().duration_since(UNIX_EPOCH).context("this machine's clock is before 1970")?;
     Ok(i64::try_from(since.as_secs())?)
-}
-
-/// A random text in the shape of GitHub's delivery ids.
-pub(crate) fn unique_id() -> String {
-    let (one, two) = (RandomState::new().hash_one(1), RandomState::new().hash_one(2));
-    let hex = format!("{one:016x}{two:016x}");
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }

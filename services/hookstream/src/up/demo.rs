@@ -1,9 +1,10 @@
-//! The demo: signed sample webhooks through the gateway, and the rows that each became.
+//! The demo: signed sample webhooks through the gateway, and the rows that each became; then a plan, run to its end.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use hookstream_event::samples::{self, Sample};
+use hookstream_runtime::unique_id;
 use hookstream_signature::Key;
 use hookstream_store::{Connection, PgSettings};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -12,12 +13,14 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::addresses::{Addresses, url};
+use super::data_dir::DataDir;
 use super::secrets::Secrets;
 use super::servers::Servers;
 use crate::http;
 use crate::output::{self, progress};
-use crate::send::signed::{Signed, unique_id, unix_now};
+use crate::send::signed::{Signed, unix_now};
 
+mod plan;
 mod rows;
 
 /// How long the gateway may take for an answer.
@@ -51,10 +54,17 @@ impl Sent {
     }
 }
 
-/// Sends all samples, waits until each projection has applied them, prints everything; says whether all of it arrived.
-pub(super) async fn run(addresses: &Addresses, secrets: &Secrets, servers: &Servers) -> anyhow::Result<bool> {
+/// Sends all samples, waits until each projection has applied them, prints everything; then runs a plan of three phases
+/// through a worker. Says whether all of it arrived, and the plan completed.
+pub(super) async fn run(
+    data_dir: &DataDir,
+    addresses: &Addresses,
+    secrets: &Secrets,
+    servers: &Servers,
+) -> anyhow::Result<bool> {
     let gateway = url(addresses.gateway);
     let run = Run::new(secrets)?;
+    let (issue, suffix, key) = (run.issue + 2, run.suffix.clone(), run.internal.clone());
     let all = move || samples::ALL.iter().map(|sample| run.send(sample, &gateway)).collect();
     let sent: Vec<Sent> = spawn_blocking::<_, anyhow::Result<_>>(all).await??;
     progress(format_args!("{} webhooks sent; waiting for the projections", sent.len()));
@@ -65,7 +75,23 @@ pub(super) async fn run(addresses: &Addresses, secrets: &Secrets, servers: &Serv
     for sent in &sent {
         arrived &= print(&database, sent).await?;
     }
-    let outcome = if arrived { "all of it arrived" } else { "not all of it arrived, see above" };
+    let plan = plan::Demo {
+        gateway: url(addresses.gateway),
+        backend: url(addresses.backend),
+        token: secrets.api_token.expose_secret().to_owned(),
+        key,
+        worker_url: &servers.worker_url,
+        locks: &data_dir.path().join("work"),
+        database: &database,
+        issue,
+        suffix,
+    };
+    arrived &= plan.run().await?;
+    let outcome = if arrived {
+        "all of it arrived, and the plan completed"
+    } else {
+        "not all of it arrived and completed, see above"
+    };
     output::line(format_args!("\ndemo: {} webhooks sent; {outcome}", sent.len()))?;
     Ok(arrived)
 }

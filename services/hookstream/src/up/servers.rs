@@ -22,6 +22,7 @@ pub(super) struct Servers {
     /// With user and password, as all URLs here.
     pub(super) operator_url: String,
     pub(super) subscriber_url: String,
+    pub(super) worker_url: String,
     pub(super) monitor_url: String,
     pub(super) postgres_addr: SocketAddr,
     pub(super) database_url: String,
@@ -61,6 +62,7 @@ pub(super) async fn start(
         nats_addr: nats.client_addr(),
         operator_url: nats.url("operator"),
         subscriber_url: nats.url("subscriber"),
+        worker_url: nats.url("worker"),
         monitor_url: nats.monitor_url(),
         postgres_addr: postgres.addr(),
         database_url: postgres.url("hookstream"),

@@ -16,7 +16,7 @@ use super::keeper::Keep;
 use super::logs;
 use super::secrets::{Secrets, text};
 use super::servers::Servers;
-use crate::settings::is_default;
+use crate::settings::{is_beside_up, is_default};
 
 /// How much longer than its grace period a service may take to end.
 const GRACE_MARGIN: Duration = Duration::from_secs(3);
@@ -155,7 +155,8 @@ fn inherited(settings: &Settings) -> Vec<(OsString, OsString)> {
     let mut environment: Vec<(OsString, OsString)> =
         std::env::vars_os().filter(|(name, _)| !name.to_str().is_some_and(is_setting)).collect();
     let passed_on = SETTINGS.iter().filter(|setting| {
-        !matches!(setting.group, "NATS" | "Postgres" | "Secrets" | "hookstream up" | "hookstream send")
+        !matches!(setting.group, "NATS" | "Postgres" | "Secrets" | "hookstream up")
+            && !is_beside_up(setting)
             && !matches!(setting.name, "HOOKSTREAM_CONFIG" | "HOOKSTREAM_METRICS_ADDR")
             && !is_default(settings, setting.name)
     });

@@ -1,6 +1,6 @@
 //! Runs the binary.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -47,14 +47,35 @@ impl Running {
         assert!(sent.unwrap().success(), "cannot send {name}");
     }
 
+    /// Its standard output, line by line as it comes; [`Running::end`] then has none of it.
+    pub(crate) fn lines(&mut self) -> Lines {
+        let (send, lines) = std::sync::mpsc::channel();
+        let output = BufReader::new(self.child.stdout.take().unwrap());
+        self.child.stdout = None;
+        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+        Lines(lines)
+    }
+
     pub(crate) async fn end(mut self) -> Done {
         let output = tokio::task::spawn_blocking(move || {
             let (mut stdout, mut stderr) = (String::new(), String::new());
-            self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+            if let Some(mut output) = self.child.stdout.take() {
+                output.read_to_string(&mut stdout).unwrap();
+            }
             self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
             Done { code: self.child.wait().unwrap().code().unwrap_or(-1), stdout, stderr }
         });
         output.await.unwrap()
+    }
+}
+
+/// Lines of a running command.
+pub(crate) struct Lines(std::sync::mpsc::Receiver<String>);
+
+impl Lines {
+    /// The next line, if it has come.
+    pub(crate) fn try_next(&mut self) -> Option<String> {
+        self.0.try_recv().ok()
     }
 }
 

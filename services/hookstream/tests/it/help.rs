@@ -1,6 +1,6 @@
 use crate::command::Hookstream;
 
-const SUBCOMMANDS: [&str; 7] = ["up", "send", "provision", "tail", "replay", "rebuild", "doctor"];
+const SUBCOMMANDS: [&str; 8] = ["up", "send", "work", "provision", "tail", "replay", "rebuild", "doctor"];
 
 #[test]
 fn the_commands_of_the_trail_have_help_too() {
@@ -12,6 +12,19 @@ fn the_commands_of_the_trail_have_help_too() {
     }
     let wrong = Hookstream::new(&["audit", "list", "--kind", "no-such"]).run_blocking().expect_code(2);
     assert!(wrong.stderr.contains("suspected_replay"), "{wrong:?}");
+}
+
+#[test]
+fn the_commands_of_the_queue_have_help_too() {
+    let help = Hookstream::new(&["queue", "--help"]).run_blocking().expect_code(0).stdout;
+    for part in ["Usage:", "Exit code: 0", "Examples:", "enqueue", "watch"] {
+        assert!(help.contains(part), "queue --help does not tell {part:?}:\n{help}");
+    }
+    let list = Hookstream::new(&["queue", "list", "--help"]).run_blocking().expect_code(0).stdout;
+    assert!(
+        list.contains("[env: BACKEND_URL]") && list.contains("[env: HOOKSTREAM_API_TOKEN_FILE]"),
+        "{list}"
+    );
 }
 
 #[test]

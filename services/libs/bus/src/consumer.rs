@@ -19,7 +19,7 @@ const FRAME_BYTES: usize = 4096;
 /// A durable consumer of a stream. It survives reconnects; it must exist (see [`crate::topology`]).
 #[derive(Debug, Clone)]
 pub struct Consumer {
-    bus: Bus,
+    pub(crate) bus: Bus,
     stream: String,
     name: String,
 }

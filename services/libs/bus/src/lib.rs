@@ -23,6 +23,7 @@ mod settings;
 mod stream;
 mod subscription;
 pub mod topology;
+mod work;
 
 pub use commit::{Commit, GroupCommit};
 pub use connection::Bus;

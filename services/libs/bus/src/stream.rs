@@ -91,8 +91,22 @@ impl Bus {
 
     /// The message at `sequence`, by direct get; `None` if the stream does not hold one there.
     pub async fn message_at(&self, stream: &str, sequence: u64) -> Result<Option<StoredMessage>, BusError> {
+        self.direct_get(stream, &json!({ "seq": sequence })).await
+    }
+
+    /// The first message at `sequence` or behind it whose subject matches; `None` if there is none yet.
+    pub async fn message_from(
+        &self,
+        stream: &str,
+        sequence: u64,
+        subject: &str,
+    ) -> Result<Option<StoredMessage>, BusError> {
+        self.direct_get(stream, &json!({ "seq": sequence, "next_by_subj": subject })).await
+    }
+
+    async fn direct_get(&self, stream: &str, wanted: &Value) -> Result<Option<StoredMessage>, BusError> {
         let subject = format!("$JS.API.DIRECT.GET.{stream}");
-        let reply = match self.request(subject, json!({ "seq": sequence }).to_string().into()).await {
+        let reply = match self.request(subject, wanted.to_string().into()).await {
             // Ask why: the stream may be missing, or without a leader.
             Err(BusError::NoResponders) => {
                 return Err(self.stream_info(stream).await.err().unwrap_or(BusError::NoResponders));
@@ -125,7 +139,7 @@ impl Bus {
         headers.sort();
         match found {
             Some(found) => Ok(Some(StoredMessage { headers, ..found })),
-            None => Err(BusError::Unreadable(format!("message {sequence} of {stream} lacks Nats-* headers"))),
+            None => Err(BusError::Unreadable(format!("a message of {stream} lacks Nats-* headers"))),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Internal events: what the team's own services and workflows report, and the commands of people.
 //!
 //! A body is `{"type": "workflow.completed", …fields}`. Each type has a JSON Schema in `schemas/events/internal`;
-//! tests hold schema and decoder together, example by example. Unknown fields are passed over, so that a sender may be
-//! newer than we are; `null` for an optional field means that it is absent.
+//! tests hold schema and decoder together, example by example. `null` for an optional field means that it is absent.
+//!
+//! A field that the type does not have is refused when an event comes in ([`decode`]): it is a slip of the pen more often
+//! than not, and would do nothing. What is stored already is read without it ([`decode_stored`]), for it may have been
+//! taken by another version. `phase_data` and `metadata` hold whatever the sender likes.
 //!
 //! U+0000, which Postgres refuses in a text, is refused in ids and names and becomes U+FFFD in free texts and in the
 //! JSON of `phase_data` and `metadata`.
@@ -118,15 +121,34 @@ impl InternalEvent {
     }
 }
 
-/// Reads and validates the body of an internal event. `default_type` is its type where the body names none: on the
-/// path of workflow reports, and for readers of stored events, whose envelope has it (`EventType::internal_name`).
+/// Largest body of an internal event, in bytes.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Reads and validates the body of an internal event that comes in. `default_type` is its type where the body names
+/// none: on the path of workflow reports.
 pub fn decode(body: &[u8], default_type: Option<&str>) -> Result<InternalEvent, InvalidBody> {
+    read(body, default_type, fields::refuse_unknown)
+}
+
+/// Reads an event that is stored: fields that its type does not have are passed over. The envelope has the type
+/// (`EventType::internal_name`).
+pub fn decode_stored(body: &[u8], default_type: Option<&str>) -> Result<InternalEvent, InvalidBody> {
+    read(body, default_type, |_| Ok(()))
+}
+
+fn read(
+    body: &[u8],
+    default_type: Option<&str>,
+    unknown: decode::Unknown,
+) -> Result<InternalEvent, InvalidBody> {
     let text = check_body(body)?;
     let fields = Fields::read(text, String::new()).map_err(|error| match error.classify() {
         Category::Data => BodyError::NotAnObject,
         _ => BodyError::NotJson,
     })?;
-    decode::event(&fields, default_type)
+    let event = decode::event(&fields, default_type, unknown)?;
+    unknown(&fields)?;
+    Ok(event)
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub enum BodyError {
 
 /// A verified body does not make an event.
 ///
-/// `Display` is for the caller: it names fields of the documented shapes and no text of the body.
+/// `Display` is for the caller: it names fields and no values of the body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBody {
     /// No JSON object of a size and depth that we take.
@@ -65,6 +65,12 @@ pub enum InvalidBody {
         /// Path of the field, such as `phases[2].queue_id`.
         field: String,
     },
+    /// A field that internal events of this type do not have.
+    #[error("'{field}' is not a field of this event")]
+    FieldUnknown {
+        /// Path of the field, with anything but plain characters as `?`.
+        field: String,
+    },
     /// A field of an internal event with a value that it must not have.
     #[error("'{field}' {rule}")]
     FieldInvalid {
@@ -81,9 +87,11 @@ impl InvalidBody {
         match self {
             Self::Body(_) | Self::PayloadMissing | Self::PayloadDoubled => "invalid_body",
             Self::KeyMissing { .. } | Self::KeyForeign { .. } | Self::ActionNotText => "event_mismatch",
-            Self::TypeMissing | Self::TypeUnknown | Self::FieldMissing { .. } | Self::FieldInvalid { .. } => {
-                "invalid_event"
-            }
+            Self::TypeMissing
+            | Self::TypeUnknown
+            | Self::FieldMissing { .. }
+            | Self::FieldUnknown { .. }
+            | Self::FieldInvalid { .. } => "invalid_event",
         }
     }
 }

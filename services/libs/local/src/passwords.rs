@@ -8,8 +8,8 @@ use crate::error::Doing;
 use crate::files;
 
 /// The users that nats.conf knows, one per role.
-pub const ROLES: [&str; 7] =
-    ["gateway", "phase_queue", "task_log", "audit", "backend", "operator", "subscriber"];
+pub const ROLES: [&str; 8] =
+    ["gateway", "phase_queue", "task_log", "audit", "backend", "worker", "operator", "subscriber"];
 
 /// A password for each of [`ROLES`]. `Debug` shows none of them.
 #[derive(Clone)]

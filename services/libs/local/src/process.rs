@@ -31,7 +31,7 @@ struct Shared {
 }
 
 /// Reports the child to whoever asked for it and stays until it has ended, as its parent thread.
-fn guard(mut child: Child, started: &mpsc::SyncSender<io::Result<Process>>) {
+fn guard(mut child: Child, ends_group: bool, started: &mpsc::SyncSender<io::Result<Process>>) {
     let shared = Arc::new(Shared {
         pid: Pid::from_child(&child),
         pipes: Mutex::new((child.stdout.take(), child.stderr.take())),
@@ -43,6 +43,10 @@ fn guard(mut child: Child, started: &mpsc::SyncSender<io::Result<Process>>) {
     // so `signal` never hits a stranger.
     let end = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     while matches!(rustix::process::waitid(WaitId::Pid(shared.pid), end), Err(rustix::io::Errno::INTR)) {}
+    if ends_group {
+        // While the child is not reaped, its number is that of its group and of nobody else's. None may be left.
+        let _ = rustix::process::kill_process_group(shared.pid, Death::Kill.signal());
+    }
     let mut ended = locked(&shared.ended);
     let status = child.wait().expect("our own child that has ended can be reaped");
     *ended = Some(status);
@@ -100,6 +104,15 @@ impl Process {
         if ended.is_none() {
             // It may have ended a moment ago and not be reaped yet; then there is nothing left to signal.
             let _ = rustix::process::kill_process(self.0.pid, signal.signal());
+        }
+    }
+
+    /// Sends a signal to the child and all that it has started, unless that left its process group; does nothing when
+    /// the child has ended.
+    pub fn signal_group(&self, signal: Death) {
+        let ended = locked(&self.0.ended);
+        if ended.is_none() {
+            let _ = rustix::process::kill_process_group(self.0.pid, signal.signal());
         }
     }
 

@@ -33,8 +33,10 @@ pub mod metrics;
 pub mod process;
 pub mod settings;
 pub mod supervise;
+mod unique;
 
 pub use health::{Check, Health};
 pub use metrics::Metrics;
 pub use settings::{ProcessInfo, Settings, SettingsError};
 pub use supervise::Supervisor;
+pub use unique::unique_id;

@@ -12,3 +12,4 @@ mod reader;
 mod republish;
 mod roles;
 mod topology;
+mod work;

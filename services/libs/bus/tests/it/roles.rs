@@ -12,7 +12,8 @@ use hookstream_test_support::{TestNats, eventually};
 
 use crate::harness::{DEADLINE, STREAM, event, event_on, gateway, login, plain, soon, store};
 
-const ROLES: [&str; 7] = ["gateway", "phase_queue", "task_log", "audit", "backend", "operator", "subscriber"];
+const ROLES: [&str; 8] =
+    ["gateway", "phase_queue", "task_log", "audit", "backend", "worker", "operator", "subscriber"];
 
 const CONSUMERS: [&str; 3] = ["phase_queue", "task_log", "audit"];
 
@@ -60,6 +61,12 @@ fn publishable() -> Vec<String> {
         "$JS.API.DIRECT.GET.WEBHOOKS.webhooks.github.issues.opened",
         "$JS.API.DIRECT.GET.REJECTIONS",
         "$JS.API.DIRECT.GET.PHASES",
+        "$JS.API.CONSUMER.CREATE.PHASES.mine.phases.7.*.ready",
+        "$JS.API.CONSUMER.CREATE.PHASES.mine.phases.*.*.ready",
+        "$JS.API.CONSUMER.CREATE.PHASES.mine.phases.>",
+        "$JS.API.CONSUMER.INFO.PHASES.mine",
+        "$JS.API.CONSUMER.MSG.NEXT.PHASES.mine",
+        "$JS.API.CONSUMER.DELETE.PHASES.mine",
         "$JS.API.CONSUMER.NAMES.WEBHOOKS",
     ]
     .map(str::to_owned)
@@ -156,6 +163,15 @@ fn may_publish(role: &str, subject: &str) -> bool {
                 || exactly(&["$JS.API.DIRECT.GET.WEBHOOKS"])
                 || (subject.starts_with("$JS.API.STREAM.INFO.") && !subject.ends_with(".CHECKPOINTS"))
                 || subject.starts_with("$JS.API.CONSUMER.INFO.WEBHOOKS.")
+        }
+        "worker" => {
+            exactly(&[
+                "$JS.API.DIRECT.GET.PHASES",
+                "$JS.API.CONSUMER.CREATE.PHASES.mine.phases.7.*.ready",
+                "$JS.API.CONSUMER.CREATE.PHASES.mine.phases.*.*.ready",
+                "$JS.API.CONSUMER.INFO.PHASES.mine",
+                "$JS.API.CONSUMER.MSG.NEXT.PHASES.mine",
+            ]) || subject.starts_with("$JS.ACK.PHASES.")
         }
         "operator" => {
             ["$JS.API.", "$JS.ACK.", "$JS.FC.", "backfill."].iter().any(|prefix| subject.starts_with(prefix))

@@ -13,7 +13,14 @@ use crate::InvalidBody;
 /// The priority of a phase whose sender does not care.
 const PRIORITY_DEFAULT: i32 = 50;
 
-pub(super) fn event(fields: &Fields<'_>, default_type: Option<&str>) -> Result<InternalEvent, InvalidBody> {
+/// What to do about fields that were not asked for, once all others are read.
+pub(super) type Unknown = fn(&Fields<'_>) -> Result<(), InvalidBody>;
+
+pub(super) fn event(
+    fields: &Fields<'_>,
+    default_type: Option<&str>,
+    unknown: Unknown,
+) -> Result<InternalEvent, InvalidBody> {
     let stated: Option<String> = fields.raw("type").map(serde_json::from_str).transpose().unwrap_or_default();
     let type_name = match (&stated, fields.raw("type")) {
         (Some(stated), _) => stated.as_str(),
@@ -25,7 +32,7 @@ pub(super) fn event(fields: &Fields<'_>, default_type: Option<&str>) -> Result<I
             let parent_issue = fields.required("parent_issue", count)?;
             InternalEvent::PhaseEnqueued(phase_enqueued(fields, parent_issue)?)
         }
-        "plan.enqueued" => InternalEvent::PlanEnqueued(plan_enqueued(fields)?),
+        "plan.enqueued" => InternalEvent::PlanEnqueued(plan_enqueued(fields, unknown)?),
         "phase.started" => InternalEvent::PhaseStarted(PhaseStarted {
             queue_id: fields.required("queue_id", id)?,
             adw_id: fields.required("adw_id", id)?,
@@ -73,7 +80,7 @@ fn phase_data(fields: &Fields<'_>) -> Result<PhaseData, InvalidBody> {
     })
 }
 
-fn plan_enqueued(fields: &Fields<'_>) -> Result<PlanEnqueued, InvalidBody> {
+fn plan_enqueued(fields: &Fields<'_>, unknown: Unknown) -> Result<PlanEnqueued, InvalidBody> {
     let parent_issue = fields.required("parent_issue", count)?;
     let most = usize::try_from(limit::PHASES).unwrap_or_default();
     let mut phases: Vec<PhaseEnqueued> = Vec::new();
@@ -82,6 +89,7 @@ fn plan_enqueued(fields: &Fields<'_>) -> Result<PlanEnqueued, InvalidBody> {
             return Err(inner.invalid("parent_issue", "must be the plan's own, or absent"));
         }
         let phase = phase_enqueued(&inner, parent_issue)?;
+        unknown(&inner)?;
         if phases.iter().any(|earlier| earlier.phase_number == phase.phase_number) {
             return Err(inner.invalid("phase_number", "occurs twice in the plan"));
         }

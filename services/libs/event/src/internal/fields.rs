@@ -1,10 +1,12 @@
 //! The fields of one object, by name. Errors name the field and the rule, never the value.
 
+use std::cell::Cell;
+
 use super::json;
 use super::read::Rule;
 use crate::InvalidBody;
 
-/// All fields that internal events have at some level; others are passed over.
+/// All fields that internal events have at some level.
 const NAMES: [&str; 27] = [
     "adw_id",
     "announcement",
@@ -40,19 +42,26 @@ pub(super) struct Fields<'t> {
     /// Path of the object, with its dot: `phases[2].`, or nothing.
     path: String,
     values: Vec<Option<&'t str>>,
+    /// The first name that no internal event has at any level.
+    foreign: Option<String>,
+    /// Which of [`NAMES`] were asked for, as bits: what the type has, once all of it was read.
+    asked: Cell<u32>,
 }
 
 impl<'t> Fields<'t> {
     /// Reads an object.
     pub(super) fn read(text: &'t str, path: String) -> Result<Self, serde_json::Error> {
-        Ok(Self { path, values: json::members(text, &NAMES)? })
+        let json::Members { values, foreign } = json::members(text, &NAMES)?;
+        Ok(Self { path, values, foreign, asked: Cell::new(0) })
     }
 
     /// The JSON text of a field; `null` is as good as absent.
     pub(super) fn raw(&self, name: &str) -> Option<&'t str> {
         let place = NAMES.iter().position(|known| *known == name);
         debug_assert!(place.is_some(), "'{name}' is not in NAMES");
-        self.values[place?].filter(|raw| *raw != "null")
+        let place = place?;
+        self.asked.set(self.asked.get() | 1 << place);
+        self.values[place].filter(|raw| *raw != "null")
     }
 
     /// A field that must be there.
@@ -104,4 +113,23 @@ impl<'t> Fields<'t> {
     fn path_of(&self, name: &str) -> String {
         format!("{}{name}", self.path)
     }
+}
+
+/// Refuses what was never asked for: a field that this type does not have here.
+pub(super) fn refuse_unknown(fields: &Fields<'_>) -> Result<(), InvalidBody> {
+    let asked = fields.asked.get();
+    let known_elsewhere = NAMES.iter().zip(&fields.values).enumerate();
+    let mut misplaced = known_elsewhere
+        .filter(|(place, (_, value))| value.is_some() && asked & (1 << place) == 0)
+        .map(|(_, (name, _))| *name);
+    match fields.foreign.as_deref().or_else(|| misplaced.next()) {
+        Some(name) => Err(InvalidBody::FieldUnknown { field: fields.path_of(&shown(name)) }),
+        None => Ok(()),
+    }
+}
+
+/// A sender's own name for a field, within bounds.
+fn shown(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '?' };
+    name.chars().take(64).map(plain).collect()
 }

@@ -6,45 +6,53 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// The values of the wanted keys of one object, each as its text; the last wins where a key occurs twice.
-/// `Err` if `text` is no JSON object.
+/// The members of one object.
+pub(super) struct Members<'t> {
+    /// The values of the wanted keys, each as its text; the last wins where a key occurs twice.
+    pub(super) values: Vec<Option<&'t str>>,
+    /// The first key that is not wanted; a few characters of it, if it is long.
+    pub(super) foreign: Option<String>,
+}
+
+/// Reads an object. `Err` if `text` is none.
 pub(super) fn members<'t>(
     text: &'t str,
     wanted: &'static [&'static str],
-) -> Result<Vec<Option<&'t str>>, serde_json::Error> {
-    struct Members(&'static [&'static str]);
+) -> Result<Members<'t>, serde_json::Error> {
+    struct Wanted(&'static [&'static str]);
 
-    impl<'de> Visitor<'de> for Members {
-        type Value = Vec<Option<&'de str>>;
+    impl<'de> Visitor<'de> for Wanted {
+        type Value = Members<'de>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
         }
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut values = vec![None; self.0.len()];
-            while let Some(place) = map.next_key_seed(Key(self.0))? {
+            let mut members = Members { values: vec![None; self.0.len()], foreign: None };
+            while let Some(place) = map.next_key_seed(Key(self.0, &mut members.foreign))? {
                 match place {
-                    Some(place) => values[place] = Some(map.next_value::<&RawValue>()?.get()),
+                    Some(place) => members.values[place] = Some(map.next_value::<&RawValue>()?.get()),
                     None => {
                         map.next_value::<IgnoredAny>()?;
                     }
                 }
             }
-            Ok(values)
+            Ok(members)
         }
     }
 
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let values = deserializer.deserialize_map(Members(wanted))?;
+    let values = deserializer.deserialize_map(Wanted(wanted))?;
     deserializer.end()?;
     Ok(values)
 }
 
-/// Finds a key's place among the wanted ones. As bytes, because half a surrogate pair is no text but may be ignored.
-struct Key(&'static [&'static str]);
+/// Finds a key's place among the wanted ones, or notes the first that has none. As bytes, because half a surrogate pair
+/// is no text but may be ignored.
+struct Key<'m>(&'static [&'static str], &'m mut Option<String>);
 
-impl<'de> DeserializeSeed<'de> for Key {
+impl<'de> DeserializeSeed<'de> for Key<'_> {
     type Value = Option<usize>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -52,7 +60,7 @@ impl<'de> DeserializeSeed<'de> for Key {
     }
 }
 
-impl Visitor<'_> for Key {
+impl Visitor<'_> for Key<'_> {
     type Value = Option<usize>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -60,7 +68,12 @@ impl Visitor<'_> for Key {
     }
 
     fn visit_bytes<E: Error>(self, key: &[u8]) -> Result<Self::Value, E> {
-        Ok(self.0.iter().position(|name| name.as_bytes() == key))
+        const SHOWN_BYTES: usize = 256;
+        let place = self.0.iter().position(|name| name.as_bytes() == key);
+        if place.is_none() && self.1.is_none() {
+            *self.1 = Some(String::from_utf8_lossy(&key[..key.len().min(SHOWN_BYTES)]).into_owned());
+        }
+        Ok(place)
     }
 }
 

@@ -92,7 +92,6 @@ fn headers_say_all_that_the_task_log_needs() {
         "phase_status": "failed", "log_message": "3 of 5 built", "workflow_template": "adw_build_iso",
         "phase_number": 2, "error_message": "exit code 1", "started_at": "2026-11-23T11:00:00.5+01:00",
         "completed_at": "2026-11-23 10:05:00", "duration_seconds": 300.25, "tokens_used": 1200, "cost_usd": 0.5,
-        "colour": "blue",
     }));
     assert_eq!(described.event_type.as_str(), "hookstream.task.logged");
     assert_eq!(described.subject.stored(), "webhooks.internal.task.logged");
@@ -180,11 +179,13 @@ fn bodies_that_are_no_event_are_told_apart() {
 }
 
 #[test]
-fn odd_values_are_passed_over_in_unknown_fields_and_refused_in_known_ones() {
+fn odd_values_are_passed_over_in_unknown_fields_of_stored_events_and_refused_in_known_ones() {
     for value in ["1e400", r#""\ud800""#, &"[".repeat(120)] {
         let close = "]".repeat(if value.starts_with('[') { 120 } else { 0 });
         let unknown = format!(r#"{{"type":"queue.paused","later":{value}{close}}}"#);
-        assert!(decode(unknown.as_bytes(), None).is_ok(), "{value}");
+        assert!(decode_stored(unknown.as_bytes(), None).is_ok(), "{value}");
+        let refused = decode(unknown.as_bytes(), None).unwrap_err();
+        assert_eq!(refused.to_string(), "'later' is not a field of this event", "{value}");
         let known = format!(r#"{{"type":"queue.paused","reason":{value}{close}}}"#);
         let error = decode(known.as_bytes(), None).unwrap_err();
         assert_eq!(error.to_string(), "'reason' must be a text of at most 65536 characters");
@@ -269,4 +270,79 @@ fn times_are_read_as_senders_write_them() {
     ] {
         assert!(read(text).is_err(), "{text}");
     }
+}
+
+fn phase(change: impl FnOnce(&mut serde_json::Value)) -> Result<InternalEvent, InvalidBody> {
+    let mut body = json!({
+        "type": "phase.enqueued", "queue_id": "q-2", "parent_issue": 7, "phase_number": 2,
+        "phase_data": {"workflow_type": "adw_plan_iso", "adw_id": "adw-1"},
+    });
+    change(&mut body);
+    decode_json(&body)
+}
+
+#[test]
+fn what_a_phase_may_not_be_is_said_with_the_name_of_the_field() {
+    let whole = "must be a whole number from";
+    let cases = [
+        ("parent_issue", json!(-1), format!("'parent_issue' {whole} 0 to 9007199254740991")),
+        ("phase_number", json!(0), format!("'phase_number' {whole} 1 to 20")),
+        ("phase_number", json!(21), format!("'phase_number' {whole} 1 to 20")),
+        ("priority", json!(9), format!("'priority' {whole} 10 to 90")),
+        ("priority", json!(91), format!("'priority' {whole} 10 to 90")),
+        ("phase_data", json!({}), "'phase_data.workflow_type' is missing".to_owned()),
+        ("phase_data", json!(null), "'phase_data' is missing".to_owned()),
+        ("phase_data", json!([]), "'phase_data' must be an object".to_owned()),
+        ("phase_data", json!({"adw_id": "a"}), "'phase_data.workflow_type' is missing".to_owned()),
+        ("phase_data", json!({"workflow_type": "w"}), "'phase_data.adw_id' is missing".to_owned()),
+        ("colour", json!("blue"), "'colour' is not a field of this event".to_owned()),
+        ("reason", json!(null), "'reason' is not a field of this event".to_owned()),
+        ("a\nb'\u{0}", json!(1), "'a?b??' is not a field of this event".to_owned()),
+    ];
+    for (field, value, expected) in cases {
+        let refused = phase(|body| body[field] = value.clone()).unwrap_err();
+        assert_eq!(refused.to_string(), expected, "{field}: {value}");
+        assert_eq!(refused.code(), "invalid_event");
+    }
+}
+
+#[test]
+fn a_workflow_type_and_a_run_are_texts_that_say_something() {
+    for wrong in [json!(""), json!("  "), json!(7), json!(["a"]), json!({}), json!(true)] {
+        let of_type = phase(|body| body["phase_data"]["workflow_type"] = wrong.clone()).unwrap_err();
+        let rule = "must be a text of 1 to 256 characters, not blank, without control characters";
+        assert_eq!(of_type.to_string(), format!("'phase_data.workflow_type' {rule}"), "{wrong}");
+        let of_run = phase(|body| body["phase_data"]["adw_id"] = wrong.clone()).unwrap_err();
+        assert!(of_run.to_string().starts_with("'phase_data.adw_id' must be 1 to 128"), "{wrong}: {of_run}");
+    }
+}
+
+#[test]
+fn a_phase_depends_on_earlier_ones() {
+    for wrong in [json!([0]), json!([2]), json!([3]), json!([1, 2]), json!(["1"]), json!([1.5]), json!(1)] {
+        let refused = phase(|body| body["depends_on_phases"] = wrong.clone()).unwrap_err();
+        let rule = "must be a list of at most 20 phase numbers, each from 1 and below phase_number";
+        assert_eq!(refused.to_string(), format!("'depends_on_phases' {rule}"), "{wrong}");
+    }
+    assert!(phase(|body| body["depends_on_phases"] = json!([1, 1])).is_ok());
+}
+
+#[test]
+fn issue_0_is_allowed_and_further_fields_of_phase_data_are_kept() {
+    let event = phase(|body| {
+        body["parent_issue"] = json!(0);
+        body["phase_data"]["external_docs"] = json!(["a.md"]);
+    });
+    let Ok(InternalEvent::PhaseEnqueued(phase)) = event else { panic!("{event:?}") };
+    assert_eq!(phase.parent_issue, 0);
+    assert_eq!(phase.phase_data.json["external_docs"], json!(["a.md"]));
+}
+
+#[test]
+fn a_field_of_a_plan_that_phases_do_not_have_is_named_with_its_place() {
+    let mut body = plan();
+    body["phases"][1]["depends_on"] = json!([1]);
+    let refused = decode_json(&body).unwrap_err();
+    assert_eq!(refused.to_string(), "'phases[1].depends_on' is not a field of this event");
+    assert!(decode_stored(body.to_string().as_bytes(), None).is_ok(), "what is stored stays readable");
 }

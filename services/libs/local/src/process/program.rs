@@ -1,4 +1,5 @@
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -19,6 +20,8 @@ pub struct Program {
     clear_env: bool,
     user: Option<&'static str>,
     on_parent_death: Death,
+    ends_group: bool,
+    held: Option<File>,
     stdin: Stdio,
     stdout: Stdio,
     stderr: Stdio,
@@ -67,6 +70,8 @@ impl Program {
             clear_env: false,
             user: None,
             on_parent_death: Death::Kill,
+            ends_group: false,
+            held: None,
             stdin: Stdio::null(),
             stdout: Stdio::null(),
             stderr: Stdio::null(),
@@ -114,6 +119,21 @@ impl Program {
         self
     }
 
+    /// When the child has ended, kills what is left of its process group.
+    #[must_use]
+    pub fn end_group(mut self) -> Self {
+        self.ends_group = true;
+        self
+    }
+
+    /// Hands the child an open file, without telling it: a lock on it is held as long as anything that the child started
+    /// lives, even if we do not. No other child may be started meanwhile, for it would get the file, too.
+    #[must_use]
+    pub fn hold(mut self, file: File) -> Self {
+        self.held = Some(file);
+        self
+    }
+
     /// Connects standard input.
     #[must_use]
     pub fn stdin(mut self, to: impl Into<Stdio>) -> Self {
@@ -136,13 +156,20 @@ impl Program {
     }
 
     /// Starts the child on a thread of its own.
-    pub fn spawn(self) -> io::Result<Process> {
+    pub fn spawn(mut self) -> io::Result<Process> {
         let (started, outcome) = mpsc::sync_channel(1);
         let mut name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         name.truncate(15); // what the kernel keeps of a thread's name
-        thread::Builder::new().name(name).spawn(move || match self.command().spawn() {
-            Ok(child) => guard(child, &started),
-            Err(error) => drop(started.send(Err(missing_setpriv(error)))),
+        let (ends_group, held) = (self.ends_group, self.held.take());
+        thread::Builder::new().name(name).spawn(move || {
+            let inherited = held.as_ref().map_or(Ok(()), inherit);
+            match inherited.and_then(|()| self.command().spawn()) {
+                Ok(child) => {
+                    drop(held);
+                    guard(child, ends_group, &started);
+                }
+                Err(error) => drop(started.send(Err(missing_setpriv(error)))),
+            }
         })?;
         outcome.recv().unwrap_or_else(|_| Err(io::Error::other("the thread that starts the child ended")))
     }
@@ -163,6 +190,11 @@ impl Program {
         }
         command
     }
+}
+
+/// Files are closed in a child unless this is said of them.
+fn inherit(file: &File) -> io::Result<()> {
+    Ok(rustix::io::fcntl_setfd(file, rustix::io::FdFlags::empty())?)
 }
 
 fn missing_setpriv(error: io::Error) -> io::Error {

@@ -18,6 +18,8 @@ const AUDIT: &str = "Audit trail";
 const SECRETS: &str = "Secrets";
 const UP: &str = "hookstream up";
 const CLIENT: &str = "hookstream send";
+const QUEUE: &str = "hookstream queue";
+const WORK: &str = "hookstream work";
 
 /// Every setting of every process, in the order of `.env.example`, which a test holds against this table.
 #[rustfmt::skip] // Two lines a row: what it is, what it is for.
@@ -171,7 +173,15 @@ pub const SETTINGS: &[Setting] = &[
     unset("HOOKSTREAM_NATS_SERVER", Path, UP,
         "The nats-server program; else the first on PATH that is 2.14 or newer, else the one deploy/up installed."),
     set("GATEWAY_URL", "http://127.0.0.1:8001", Text, CLIENT,
-        "Where `hookstream send` posts to."),
+        "Where `hookstream send` and `hookstream work` post to."),
+    set("BACKEND_URL", "http://127.0.0.1:8002", Text, QUEUE,
+        "Where `hookstream queue` asks, with HOOKSTREAM_API_TOKEN for its commands."),
+    unset("NATS_WORKER_URL", Text, WORK,
+        "NATS with user and password of the role worker, in place of NATS_URL."),
+    set("HOOKSTREAM_WORKER", "worker", Text, WORK,
+        "Name of the worker's durable consumer; workers of one name share the phases."),
+    set("HOOKSTREAM_WORK_LEASE", "2m", Duration, WORK,
+        "How long after a worker was last heard of its phase goes to another."),
 ];
 
 const fn set(

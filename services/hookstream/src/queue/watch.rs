@@ -1,0 +1,47 @@
+//! Changes of phases, as they are announced.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use hookstream_runtime::Settings;
+use serde_json::Value;
+
+use crate::output::{self, Format, progress};
+use crate::{operator, stop};
+
+/// Prints each until a signal comes.
+pub(super) async fn run(
+    parent_issue: Option<u32>,
+    format: Format,
+    settings: &Settings,
+) -> anyhow::Result<ExitCode> {
+    let mut stop = stop::signals().context("listen for signals")?;
+    let bus = operator::connect(settings).await?;
+    let subject = parent_issue.map_or("phases.>".to_owned(), |issue| format!("phases.{issue}.>"));
+    let mut announced = bus.subscribe(&subject).await.context("listen to NATS")?;
+    progress(format_args!("listens to {subject}; Ctrl-C ends it"));
+    loop {
+        let received = tokio::select! {
+            received = announced.next() => received.context("the connection to NATS is closed")?,
+            () = stop.wait() => return Ok(ExitCode::SUCCESS),
+        };
+        // What is no phase is none of ours.
+        let Ok(phase) = serde_json::from_slice::<Value>(&received.payload) else { continue };
+        match format {
+            Format::Json => output::line(&phase)?,
+            Format::Table => output::line(told(&phase))?,
+        }
+    }
+}
+
+fn told(phase: &Value) -> String {
+    let text = |name: &str| match &phase[name] {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let [at, status, issue, number, queue_id] =
+        ["updated_at", "status", "parent_issue", "phase_number", "queue_id"].map(text);
+    let error = phase["error_message"].as_str().and_then(|error| error.lines().next());
+    let error = error.map(|error| format!("  {error}")).unwrap_or_default();
+    format!("{at:<27}  {status:<9}  issue {issue}, phase {number}  {queue_id}{error}")
+}

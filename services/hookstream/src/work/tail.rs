@@ -1,0 +1,70 @@
+//! The end of what a command writes to standard error.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write as _};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// How much of it is kept, in bytes.
+const BYTES_MAX: usize = 8192;
+
+/// How long what was written may take to arrive, once the command has ended.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(2);
+
+/// Reads along, and passes it on to our own standard error.
+#[derive(Debug)]
+pub(super) struct Tail(mpsc::Receiver<String>);
+
+impl Tail {
+    /// Begins to read.
+    pub(super) fn of(mut errors: impl Read + Send + 'static) -> std::io::Result<Self> {
+        let (send, tail) = mpsc::sync_channel(1);
+        thread::Builder::new().name("command's errors".to_owned()).spawn(move || {
+            let (mut kept, mut buffer) = (VecDeque::new(), [0; 4096]);
+            while let Ok(count @ 1..) = errors.read(&mut buffer) {
+                // Nobody is left to read it if our own is closed.
+                let _ = std::io::stderr().write_all(&buffer[..count]);
+                kept.extend(&buffer[..count]);
+                kept.drain(..kept.len().saturating_sub(BYTES_MAX));
+            }
+            // Nobody waits for it after `ARRIVES_WITHIN`.
+            let _ = send.send(text(kept.make_contiguous()));
+        })?;
+        Ok(Self(tail))
+    }
+
+    /// The end of it; nothing, if something that left the command's process group still writes.
+    pub(super) fn read(self) -> String {
+        self.0.recv_timeout(ARRIVES_WITHIN).unwrap_or_default()
+    }
+}
+
+/// As text, from a whole line on where something was cut off.
+fn text(kept: &[u8]) -> String {
+    let whole = if kept.len() < BYTES_MAX { kept } else { from_line(kept) };
+    String::from_utf8_lossy(whole).replace('\0', "\u{fffd}").trim_end().to_owned()
+}
+
+fn from_line(kept: &[u8]) -> &[u8] {
+    kept.iter().position(|byte| *byte == b'\n').map_or(kept, |at| &kept[at + 1..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_kept_from_a_whole_line_on() {
+        let read = |text: String| Tail::of(std::io::Cursor::new(text.into_bytes())).unwrap().read();
+        assert_eq!(read("one\ntwo\n\n".to_owned()), "one\ntwo");
+        assert_eq!(read(String::new()), "");
+        let lines: Vec<String> = (0..5000).map(|n| format!("line {n}")).collect();
+        let long = read(lines.join("\n"));
+        assert!(
+            long.len() <= BYTES_MAX && long.starts_with("line ") && long.ends_with("line 4999"),
+            "{long}"
+        );
+        assert_eq!(read("x".repeat(20_000)).len(), BYTES_MAX);
+    }
+}
