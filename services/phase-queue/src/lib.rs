@@ -17,7 +17,7 @@
 //! - A failure blocks everything that depends on it, directly or not; `phase.retried` undoes that. Only what failed can
 //!   be retried, not what it blocks.
 //! - A worker may report the end of a phase without having reported its beginning. Once it has, only that run may end
-//!   it. A report that was given before, and one about no phase of the queue, change nothing and are no fault.
+//!   it. A report that was given before, and one about nothing that the queue knows, change nothing and are no fault.
 //! - A report is about the phase of its `queue_id`; without one, about that of its `parent_issue` and `phase_number`;
 //!   without these, about the one that its `adw_id` is running.
 //! - What becomes ready by a report with `trigger_next` false is held until its execution is requested.

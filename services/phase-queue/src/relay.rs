@@ -97,6 +97,13 @@ enum Broken {
     Stranger(u64),
 }
 
+impl Drop for Relay {
+    /// Who does not lead has nothing to announce, and nothing to complain of.
+    fn drop(&mut self) {
+        self.check.pass();
+    }
+}
+
 impl Relay {
     pub(crate) fn new(
         context: &Context,
