@@ -2,7 +2,7 @@
 //!
 //! Each target is a function from bytes to "was it accepted", which panics where a property does not hold. Two
 //! programs call it: cargo-fuzz, guided by coverage (`services/fuzz`), and a plain test (`tests/generated.rs`) with
-//! inputs that [`generate`] makes of real samples from a seed. So a finding of one can be tried in the other.
+//! inputs that [`generate()`] makes of real samples from a seed. So a finding of one can be tried in the other.
 //!
 //! The properties are told beside their checks; each compares with something written independently: the published
 //! JSON Schemas, another decoder of forms, a signature made anew, a walk over the whole document.
