@@ -121,8 +121,7 @@ async fn catch_up(messages: u64) -> Outcome {
 /// Bodies of 8 to 12 KB, as GitHub's are.
 async fn fill(nats: &TestNats, messages: u64) -> Outcome {
     let limits = GroupCommit { commits_max: 2, messages_max: 500, bytes_max: 8 << 20 };
-    let publisher =
-        nats.connect("gateway").await.publisher(Duration::from_mins(1)).with_group_commit(limits);
+    let publisher = nats.connect("gateway").await.publisher(Duration::from_mins(1)).with_group_commit(limits);
     let begun = Instant::now();
     let mut next = 0;
     while next < messages {

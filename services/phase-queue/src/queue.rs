@@ -8,7 +8,7 @@ mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hookstream_event::internal::{PhaseEnqueued, WorkflowCompleted};
+use hookstream_event::internal::PhaseEnqueued;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
