@@ -4,8 +4,7 @@ use hookstream_store::types::Type;
 use hookstream_store::{GenericClient, StoreError};
 use hookstream_trail::{Checkpoint, Entry, Hash, Resumption, kind};
 
-use crate::proofs::root_at;
-use crate::rows;
+use hookstream_proofs::{root_at, rows};
 
 /// A checkpoint is not one of this trail.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -10,7 +10,7 @@ use hookstream_trail::{Checkpoint, Entry, Head, Micros, Record};
 use time::OffsetDateTime;
 
 use crate::compare::fits;
-use crate::rows;
+use hookstream_proofs::rows;
 
 /// No trail gets there by itself.
 const SEQUENCE_END: i64 = 1 << 62;

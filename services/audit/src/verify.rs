@@ -7,7 +7,7 @@ use hookstream_trail::tree::{Frontier, Node};
 use hookstream_trail::{Broken, Checkpoint, CheckpointError, Fault, Hash, Head, Resumption};
 
 use crate::Misfit;
-use crate::rows;
+use hookstream_proofs::rows;
 
 mod pass;
 mod stream;
@@ -181,7 +181,7 @@ type Page = (Vec<Row>, Vec<Row>);
 /// The entries behind `position`, and the checkpoints among those sizes.
 async fn page<C: GenericClient + Sync>(client: &C, position: i64) -> Result<Page, StoreError> {
     let parameters = [(&position as _, Type::INT8), (&PAGE_ENTRIES as _, Type::INT8)];
-    let entries = client.query_typed(include_str!("sql/page.sql"), &parameters);
+    let entries = client.query_typed(hookstream_proofs::PAGE, &parameters);
     let checkpoints = client.query_typed(include_str!("sql/checkpoints.sql"), &parameters);
     let (entries, checkpoints) = tokio::join!(entries, checkpoints);
     Ok((entries?, checkpoints?))

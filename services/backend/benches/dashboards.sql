@@ -13,8 +13,8 @@ SELECT
     CASE n % 4 WHEN 0 THEN 'phase_' || 1 + n % 3 || '_complete' ELSE 'webhook_received' END,
     CASE n % 40 WHEN 0 THEN 'failed' ELSE 'completed' END,
     CASE n % 4 WHEN 0 THEN NULL ELSE 'owner/repository_' || n % 5 END,
-    CASE n % 4 WHEN 0 THEN 'adw_' || n % 7 || '_iso' END,
-    CASE n % 40 WHEN 0 THEN 'error ' || chr(65 + (n % 26)::integer) END
+    CASE n % 4 WHEN 0 THEN 'adw_' || n % 3 || '_iso' END,
+    CASE n % 40 WHEN 0 THEN 'error ' || chr(65 + (n % 3)::integer) END
 FROM generate_series(1, {rows}) AS n, LATERAL (SELECT now() - n * interval '60 days' / {rows} AS at) AS time;
 
 INSERT INTO webhook_hourly

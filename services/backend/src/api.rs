@@ -37,6 +37,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<Backend>)> {
         ("/api/v1/analytics/errors", get(analytics::errors::list)),
         ("/api/v1/analytics/latency", get(analytics::latency::list)),
         ("/api/v1/audit", get(audit::list)),
+        ("/api/v1/audit/checkpoint", get(audit::checkpoint)),
+        ("/api/v1/audit/proof/{id}", get(audit::proof)),
         ("/api/v1/dead-letters", get(dead_letters::list)),
         ("/api/v1/events", get(events::live)),
         ("/openapi.json", get(openapi)),

@@ -1,9 +1,9 @@
-//! One query, within a budget.
+//! Queries, within a budget.
 
 use std::time::Duration;
 
 use hookstream_store::types::{ToSql, Type};
-use hookstream_store::{PgSettings, Pool, Row, SessionTimeouts, StoreError};
+use hookstream_store::{Client, PgSettings, Pool, Row, SessionTimeouts, StoreError};
 
 use crate::problem::Problem;
 
@@ -32,12 +32,20 @@ impl Database {
     /// It is planned for these very values, since it is sent with its types and not prepared: filters that are absent
     /// leave no trace in the plan, and the others find their indexes.
     pub(crate) async fn rows(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Problem> {
-        let queried = async {
+        self.ask(async |client| Ok(client.query_typed(sql, parameters).await?)).await
+    }
+
+    /// What takes more than one query, on one session and within the same budget.
+    pub(crate) async fn ask<T>(
+        &self,
+        question: impl AsyncFnOnce(&Client) -> Result<T, StoreError>,
+    ) -> Result<T, Problem> {
+        let asked = async {
             let client = self.0.get().await?;
-            Ok::<_, StoreError>(client.query_typed(sql, parameters).await?)
+            question(&client).await
         };
-        match tokio::time::timeout(BUDGET, queried).await {
-            Ok(rows) => Ok(rows?),
+        match tokio::time::timeout(BUDGET, asked).await {
+            Ok(answer) => Ok(answer?),
             Err(_) => Err(StoreError::TimedOut { seconds: BUDGET.as_secs() }.into()),
         }
     }

@@ -47,6 +47,10 @@ pub enum Problem {
     UnknownPhase,
     /// 409: the phase is not in a state for the command, told in a sentence.
     NotNow(String),
+    /// 404: the trail has no entry of this event.
+    NoEntry,
+    /// 404: no checkpoint covers it yet; there will be one, if the trail makes any.
+    NoCheckpoint,
     /// 404: there is nothing at this path.
     NotFound,
     /// 405: the path has other methods.
@@ -116,6 +120,10 @@ impl Problem {
                 "The content type must be application/json",
             ),
             Self::UnknownPhase => (StatusCode::NOT_FOUND, "unknown-phase", "The queue has no such phase"),
+            Self::NoEntry => (StatusCode::NOT_FOUND, "no-entry", "The trail has no entry of this event"),
+            Self::NoCheckpoint => {
+                (StatusCode::NOT_FOUND, "no-checkpoint", "No signed checkpoint covers this yet")
+            }
             Self::NotNow(_) => (StatusCode::CONFLICT, "not-now", "The phase is not in a state for this"),
             Self::BadCursor => (StatusCode::BAD_REQUEST, "bad-cursor", "The cursor is not one of this list"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing here"),

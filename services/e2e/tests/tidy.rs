@@ -128,6 +128,7 @@ fn libraries_keep_their_barriers() {
     let graph = Graph::read();
     graph.must_not_reach("hookstream-bus", &["hookstream-store", "tokio-postgres", "hookstream-runtime"]);
     graph.must_not_reach("hookstream-store", &["hookstream-bus", "async-nats", "hookstream-runtime"]);
+    graph.must_not_reach("hookstream-proofs", &["hookstream-bus", "hookstream-runtime"]);
     graph.must_not_reach("hookstream-runtime", &["hookstream-bus", "hookstream-store", "hookstream-event"]);
     graph.must_not_reach("hookstream-local", &["tokio", "hookstream-bus", "hookstream-store"]);
 }

@@ -8,7 +8,7 @@ use hookstream_trail::{Checkpoint, Entry, Hash, Head, Resumption, kind};
 use super::{CheckpointFault, Expectations, Verified, VerifyError, unreadable};
 use crate::Misfit;
 use crate::record::WEBHOOKS;
-use crate::rows;
+use hookstream_proofs::rows;
 
 /// Between two entries, messages of the stream have none.
 #[derive(Debug, Clone, Copy)]

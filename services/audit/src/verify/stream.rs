@@ -11,7 +11,7 @@ use hookstream_trail::{Entry, Hash, Micros};
 
 use super::VerifyError;
 use crate::record::WEBHOOKS;
-use crate::{entries_after, entries_of_event};
+use hookstream_proofs::{entries_after, entries_of_event};
 
 /// Messages taken at a time, with their payloads.
 const PULL: PullLimits = PullLimits { messages: 500, bytes: 32 << 20, wait: Duration::from_secs(2) };

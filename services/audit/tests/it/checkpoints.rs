@@ -4,11 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use hookstream_audit::{
-    Audit, CheckpointSettings, Expectations, Misfit, VerifyError, newest_checkpoint, outside, resume,
-    resumptions, verify_stream, verify_trail,
+    Audit, CheckpointSettings, Expectations, Misfit, VerifyError, outside, resume, resumptions,
+    verify_stream, verify_trail,
 };
 use hookstream_bus::Bus;
 use hookstream_projection::{Context, Projection as _, RunError, RunnerSettings, run};
+use hookstream_proofs::newest_checkpoint;
 use hookstream_runtime::{Health, Metrics, ProcessInfo};
 use hookstream_store::{Client, Connection};
 use hookstream_test_support::{TestDatabase, TestNats, eventually, run_test};

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hookstream_audit::{
-    CheckpointFault, Expectations, Misfit, Verified, VerifyError, entries_after, verify_trail,
-};
+use hookstream_audit::{CheckpointFault, Expectations, Misfit, Verified, VerifyError, verify_trail};
+use hookstream_proofs::entries_after;
 use hookstream_store::{Connection, GenericClient};
 use hookstream_test_support::{run_test, run_test_within};
 use hookstream_trail::note::{PublicKey, Signer};

@@ -1,8 +1,12 @@
 use axum::Json as Answer;
-use axum::extract::State;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use hookstream_proofs::{newest_checkpoint, prove};
 use hookstream_store::Row;
 use hookstream_store::types::Type;
-use hookstream_trail::kind;
+use hookstream_trail::{Proof, kind};
+use hyper::header::CONTENT_TYPE;
 use serde::Serialize;
 
 use crate::Backend;
@@ -96,4 +100,43 @@ pub(super) async fn list(
         )
         .await?;
     Ok(Answer(page.answer(&rows, AuditEntry::read, |entry| entry.audit_sequence)?))
+}
+
+/// `GET /audit/checkpoint`: the newest signed note, as it is.
+pub(super) async fn checkpoint(
+    State(backend): State<Backend>,
+    parameters: Parameters,
+) -> Result<Response, Problem> {
+    backend.freshness.wait(&[AUDIT], parameters.finish()?).await?;
+    let note = backend.database.ask(async |client| newest_checkpoint(client).await).await?;
+    let note = note.ok_or(Problem::NoCheckpoint)?;
+    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], note).into_response())
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct EventProofs {
+    /// Each as `hookstream audit check` takes it.
+    proofs: Vec<Proof>,
+    /// Entries that the newest checkpoint does not cover.
+    uncovered_count: usize,
+}
+
+/// `GET /audit/proof/{event_id}`: that an event is in the trail, by the newest checkpoint.
+pub(super) async fn proof(
+    State(backend): State<Backend>,
+    event_id: Result<Path<String>, PathRejection>,
+    parameters: Parameters,
+) -> Result<Answer<EventProofs>, Problem> {
+    let Path(event_id) = event_id.map_err(|_| Problem::NoEntry)?;
+    // Postgres refuses it in a text; no event id holds it.
+    if event_id.contains('\0') {
+        return Err(Problem::NoEntry);
+    }
+    backend.freshness.wait(&[AUDIT], parameters.finish()?).await?;
+    let found = backend.database.ask(async |client| prove(client, &event_id).await).await?;
+    match (found.covered.is_empty(), found.uncovered) {
+        (true, 0) => Err(Problem::NoEntry),
+        (true, _) => Err(Problem::NoCheckpoint),
+        (false, uncovered_count) => Ok(Answer(EventProofs { proofs: found.covered, uncovered_count })),
+    }
 }

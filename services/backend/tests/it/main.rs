@@ -11,6 +11,7 @@ mod outage;
 mod paging;
 mod plans;
 mod problems;
+mod proofs;
 mod rows;
 mod support;
 mod why;

@@ -105,8 +105,8 @@ async fn what_the_backend_answers_is_what_the_document_says() {
                 continue;
             };
             let answer = app.server().get(&path.replace("{id}", "1")).await?;
-            if path == "/readyz" {
-                continue; // whatever the status
+            if path == "/readyz" || path.starts_with("/api/v1/audit/proof/") {
+                continue; // whatever the status; proofs have a test of their own
             }
             assert_eq!(answer.status, 200, "{path}: {}", answer.text());
             let items = answer.json()["items"].as_array().map_or(0, Vec::len);

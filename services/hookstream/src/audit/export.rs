@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use hookstream_audit::{entries_after, inclusion, newest_checkpoint};
+use hookstream_proofs::{entries_after, inclusion, newest_checkpoint};
 use hookstream_runtime::Settings;
 use hookstream_trail::{Checkpoint, Proof};
 

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use hookstream_audit::{entries_of_event, inclusion, newest_checkpoint};
+use hookstream_proofs::{entries_of_event, inclusion, newest_checkpoint};
 use hookstream_runtime::Settings;
 use hookstream_trail::{Checkpoint, Proof};
 

@@ -3,7 +3,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use hookstream_audit::{consistency, inclusion, newest_checkpoint, resumption_entries};
+use hookstream_audit::resumption_entries;
+use hookstream_proofs::{consistency, inclusion, newest_checkpoint};
 use hookstream_runtime::Settings;
 use hookstream_store::Connection;
 use hookstream_trail::note::PublicKey;

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use hookstream_audit::{Audit, CheckpointSettings, newest_checkpoint};
+use hookstream_audit::{Audit, CheckpointSettings};
 use hookstream_projection::{Context, Projection as _, RunnerSettings};
+use hookstream_proofs::newest_checkpoint;
 use hookstream_runtime::{Health, Metrics, ProcessInfo};
 use hookstream_store::Connection;
 use hookstream_test_support::{SampleEvent, TestDatabase, TestNats, eventually};

@@ -8,7 +8,7 @@ use crate::StoreError;
 
 /// Puts a generation in use and keeps what was in use as the previous one, checkpoint and memory included.
 ///
-/// All of it happens in the transaction that the client is in, where the checkpoint in use is locked ([`hold`]). Readers
+/// All of it happens in the transaction that the client is in, where the checkpoint in use is locked ([`hold`](super::hold)). Readers
 /// are held up from [`Exchange::lock`] to the commit.
 #[derive(Debug)]
 pub struct Exchange<'c> {
@@ -21,7 +21,7 @@ pub struct Exchange<'c> {
 
 impl<'c> Exchange<'c> {
     /// Moves rows, which holds up nobody who reads: those of the shared tables, and of `carried` tables, which `next`
-    /// takes over. Grants what is granted on the tables in use. `previous` is the generation in use; [`create`] has made its schema.
+    /// takes over. Grants what is granted on the tables in use. `previous` is the generation in use; [`create`](super::create) has made its schema.
     pub async fn prepare(
         client: &'c Client,
         next: Generation,

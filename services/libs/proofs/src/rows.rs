@@ -11,7 +11,7 @@ const EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// The row as an entry; its columns are those of `sql/page.sql`, in that order, which saves looking them up by name two
 /// hundred thousand times a second. Fails on what no row of ours holds, such as a digest that is not 32 bytes long.
-pub(crate) fn entry(row: &Row) -> Result<Entry<&str>, PgError> {
+pub fn entry(row: &Row) -> Result<Entry<&str>, PgError> {
     Ok(Entry {
         version: row.try_get(0)?,
         audit_sequence: row.try_get(1)?,
@@ -37,12 +37,12 @@ pub(crate) fn entry(row: &Row) -> Result<Entry<&str>, PgError> {
 }
 
 /// The same, kept beyond the row.
-pub(crate) fn owned(row: &Row) -> Result<Entry, StoreError> {
+pub fn owned(row: &Row) -> Result<Entry, StoreError> {
     Ok(entry(row)?.map(str::to_owned))
 }
 
 /// A column that holds a hash.
-pub(crate) fn hash(row: &Row, column: &str) -> Result<Hash, PgError> {
+pub fn hash(row: &Row, column: &str) -> Result<Hash, PgError> {
     Ok(Hash(row.try_get::<_, Bytes32>(column)?.0))
 }
 

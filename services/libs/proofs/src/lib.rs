@@ -1,13 +1,20 @@
-//! Proofs from the tree in Postgres: a bounded number of hashes is read, however long the trail is.
+//! The audit trail's tables, read: entries, checkpoints, and the hashes that proofs are made of. A proof takes a bounded
+//! number of them, however long the trail is.
+//!
+//! The process that writes the trail, the operator's command and the backend share it; `hookstream-trail` does the
+//! mathematics.
+
+pub mod rows;
 
 use std::ops::Range;
 
 use hookstream_store::types::Type;
 use hookstream_store::{GenericClient, Row, StoreError};
 use hookstream_trail::tree::{Node, Nodes, consistency_ranges, inclusion_ranges, leaf_hash, needed};
-use hookstream_trail::{Entry, Hash};
+use hookstream_trail::{Entry, Hash, Proof};
 
-use crate::rows;
+/// Entries in order: those behind a position, at most so many. Its columns are those that [`rows::entry`] reads.
+pub const PAGE: &str = include_str!("sql/page.sql");
 
 /// Part of the tree is not there: `hookstream audit verify` says which.
 fn incomplete() -> StoreError {
@@ -17,10 +24,7 @@ fn incomplete() -> StoreError {
 }
 
 /// The hashes over `ranges` of leaves, each a subtree of some tree.
-pub(crate) async fn hashes<C: GenericClient + Sync>(
-    client: &C,
-    ranges: &[Range<u64>],
-) -> Result<Vec<Hash>, StoreError> {
+async fn hashes<C: GenericClient + Sync>(client: &C, ranges: &[Range<u64>]) -> Result<Vec<Hash>, StoreError> {
     load(client, ranges).await?.hashes(ranges).ok_or_else(incomplete)
 }
 
@@ -96,8 +100,44 @@ pub async fn consistency<C: GenericClient + Sync>(
 
 /// The note of the newest checkpoint; `None` before the first.
 pub async fn newest_checkpoint<C: GenericClient + Sync>(client: &C) -> Result<Option<String>, StoreError> {
+    Ok(newest(client).await?.map(|(note, _)| note))
+}
+
+/// The note of the newest checkpoint, and how many entries it covers.
+async fn newest<C: GenericClient + Sync>(client: &C) -> Result<Option<(String, u64)>, StoreError> {
     let row = client.query_typed_opt(include_str!("sql/newest_checkpoint.sql"), &[]).await?;
-    Ok(row.map(|row| row.try_get("note")).transpose()?)
+    row.map(|row| {
+        let size: i64 = row.try_get("tree_size")?;
+        Ok((row.try_get("note")?, u64::try_from(size).map_err(|_| incomplete())?))
+    })
+    .transpose()
+}
+
+/// What there is to prove an event with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proofs {
+    /// A proof for each of its entries that the newest checkpoint covers, the oldest first.
+    pub covered: Vec<Proof>,
+    /// How many of its entries no checkpoint covers yet.
+    pub uncovered: usize,
+}
+
+/// The proofs of an event's entries by the newest checkpoint, whose signature is not looked at: whoever is given one
+/// checks it.
+pub async fn prove<C: GenericClient + Sync>(client: &C, event_id: &str) -> Result<Proofs, StoreError> {
+    let entries = entries_of_event(client, event_id).await?;
+    let Some((note, size)) = newest(client).await? else {
+        return Ok(Proofs { covered: Vec::new(), uncovered: entries.len() });
+    };
+    let covers = |entry: &Entry| u64::try_from(entry.audit_sequence).is_ok_and(|sequence| sequence <= size);
+    let (covered, later): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(covers);
+    let mut proofs = Proofs { covered: Vec::with_capacity(covered.len()), uncovered: later.len() };
+    for entry in covered {
+        // One at a time: neighbours share hashes, entries of one event seldom are.
+        let hashes = inclusion(client, &[entry.audit_sequence], size).await?;
+        proofs.covered.push(Proof { entry, inclusion: hashes.concat(), checkpoint: note.clone() });
+    }
+    Ok(proofs)
 }
 
 /// The entries of an event, the oldest first: several, if it was delivered again. At most 1000.
@@ -117,6 +157,6 @@ pub async fn entries_after<C: GenericClient + Sync>(
     limit: i64,
 ) -> Result<Vec<Entry>, StoreError> {
     let parameters = [(&after as _, Type::INT8), (&limit as _, Type::INT8)];
-    let rows = client.query_typed(include_str!("sql/page.sql"), &parameters).await?;
+    let rows = client.query_typed(PAGE, &parameters).await?;
     rows.iter().map(rows::owned).collect()
 }

@@ -1,1 +1,0 @@
-SELECT note FROM audit_checkpoints ORDER BY tree_size DESC LIMIT 1
