@@ -90,8 +90,9 @@ async fn each_filter_of_the_trail_finds_its_index() {
             (None, None, "audit_trail_pkey"),
         ];
         let (time, source): (Option<OffsetDateTime>, Option<&str>) = (None, None);
+        let (stream, sequence): (Option<&str>, Option<i64>) = (None, None);
         for (kind, event_id, index) in cases {
-            let parameters: [(&(dyn ToSql + Sync), Type); 7] = [
+            let parameters: [(&(dyn ToSql + Sync), Type); 10] = [
                 (&kind, Type::TEXT),
                 (&source, Type::TEXT),
                 (&event_id, Type::TEXT),
@@ -99,6 +100,9 @@ async fn each_filter_of_the_trail_finds_its_index() {
                 (&time, Type::TIMESTAMPTZ),
                 (&Some(40_000_i64), Type::INT8),
                 (&101_i64, Type::INT8),
+                (&stream, Type::TEXT),
+                (&sequence, Type::INT8),
+                (&sequence, Type::INT8),
             ];
             let plan = plan(&app, include_str!("../../src/sql/audit.sql"), &parameters).await?;
             assert!(plan.contains(index) && !plan.contains("Seq Scan"), "{index} is not used:\n{plan}");

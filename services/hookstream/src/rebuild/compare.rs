@@ -22,7 +22,11 @@ const APPROACH_MAX: Duration = Duration::from_hours(1);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How often to try to have both at one event.
-const TRIES: u32 = 20;
+const TRIES: u32 = 40;
+
+/// How long the tables in use stand still before we ask whether anybody leads their projection at all: a leader that lost
+/// its session is back by then.
+const STANDSTILL: Duration = Duration::from_secs(3);
 
 /// Most differing rows of a table that are printed.
 const ROWS_MAX: i64 = 1000;
@@ -60,7 +64,10 @@ impl<P: Projection, F: Fn() -> anyhow::Result<P>> Work<'_, F> {
                 self.build_to(next, live.sequence, HOLD_MAX).await?;
                 return Ok(Alignment::Same(live.sequence));
             }
-            if live.sequence < filled && leadership::try_lock(&self.session, P::NAME).await? {
+            if live.sequence < filled
+                && waited >= STANDSTILL
+                && leadership::try_lock(&self.session, P::NAME).await?
+            {
                 return Ok(Alignment::Ahead(filled));
             }
             holder.batch_execute("ROLLBACK").await?;
@@ -68,7 +75,8 @@ impl<P: Projection, F: Fn() -> anyhow::Result<P>> Work<'_, F> {
                 self.build_to(next, live.sequence, APPROACH_MAX).await?;
                 continue;
             }
-            while self.live_sequence().await? < filled {
+            let until = waited + STANDSTILL;
+            while waited < until && self.live_sequence().await? < filled {
                 if waited >= PATIENCE {
                     bail!(
                         "the {} in use stays at {}, behind the new generation at {filled}: see why it does not follow \
