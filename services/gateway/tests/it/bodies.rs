@@ -4,6 +4,9 @@ use hookstream_test_support::{
 
 use crate::gateway::{ISSUE, TestGateway, accepted, header, refused, stored_at, stored_count};
 
+/// Largest body of an internal event.
+const INTERNAL_BYTES_MAX: usize = 1 << 20;
+
 fn nested(depth: usize) -> String {
     format!(r#"{{"issue":{{"number":1}},"deep":{}{}}}"#, "[".repeat(depth), "]".repeat(depth))
 }
@@ -28,6 +31,7 @@ async fn a_body_that_is_no_json_object_is_400() {
             b"{\"issue\":{\"title\":\"\xff\xfe\"}}".to_vec(),
             b"{\"issue\":{\"title\":\"\xc0\xaf\"}}".to_vec(),
             nested(200).into_bytes(),
+            nested(400_000).into_bytes(),
             nested(1_000_000).into_bytes(),
             format!("[{}", nested(1_000_000)).into_bytes(),
             br#"{"issue":{"number":1},"x":01}"#.to_vec(),
@@ -35,8 +39,9 @@ async fn a_body_that_is_no_json_object_is_400() {
         for body in bodies {
             let shown = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
             refused(&gateway.send(&github_delivery("issues", body.clone())).await, 400, "invalid_body");
+            let status = if body.len() > INTERNAL_BYTES_MAX { 413 } else { 400 };
             let internal = gateway.send(&internal_delivery(body)).await;
-            assert_eq!(internal.status, 400, "{shown}: {}", internal.text());
+            assert_eq!(internal.status, status, "{shown}: {}", internal.text());
         }
         assert_eq!(stored_count(&nats).await, 0);
         accepted(&gateway.send(&github_delivery("issues", ISSUE)).await);

@@ -46,13 +46,21 @@ async fn wide_and_deep_bodies_cost_the_process_no_more_than_a_few_times_their_by
             (202, github_delivery("issues", format!(r#"{{"issue":{{}},"x":[{elements}0]}}"#))),
             (400, github_delivery("issues", format!(r#"{{"issue":{{}},"x":{deep}"#))),
             (
-                400,
+                413,
                 internal_delivery(format!(
                     r#"{{"type":"plan.enqueued","parent_issue":1,"phases":[{elements}0]}}"#
                 )),
             ),
+            // As much as an internal event may have.
             (
                 400,
+                internal_delivery(format!(
+                    r#"{{"type":"plan.enqueued","parent_issue":1,"phases":[{}0]}}"#,
+                    &elements[..1_000_000]
+                )),
+            ),
+            (
+                413,
                 internal_delivery(format!(
                     r#"{{"type":"plan.enqueued","parent_issue":1,"phases":[{}]}}"#,
                     phases.join(",")
@@ -157,12 +165,12 @@ async fn unknown_events_actions_and_versions_are_stored_and_unknown_types_of_our
             assert_eq!(header(&stored, "ce-type"), Some(event_type));
         }
         let newer = internal_delivery(r#"{"type":"queue.paused","version":2,"until":"tomorrow"}"#);
-        accepted(&gateway.send(&newer).await);
+        refused(&gateway.send(&newer).await, 400, "invalid_event");
         for unknown in ["queue.exploded", "queue", "queue.paused.v2", "QUEUE.PAUSED", ""] {
             let delivery = internal_delivery(json!({ "type": unknown }).to_string());
             refused(&gateway.send(&delivery).await, 400, "invalid_event");
         }
-        assert_eq!(stored_count(&nats).await, 4);
+        assert_eq!(stored_count(&nats).await, 3);
         Ok(())
     })
     .await;
