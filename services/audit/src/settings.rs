@@ -45,7 +45,7 @@ impl CheckpointSettings {
             origin,
             entries: settings.parse("HOOKSTREAM_AUDIT_CHECKPOINT_ENTRIES")?,
             every: settings.duration("HOOKSTREAM_AUDIT_CHECKPOINT_EVERY")?,
-            file: settings.get("HOOKSTREAM_AUDIT_CHECKPOINT_FILE").map(PathBuf::from),
+            file: settings.get("HOOKSTREAM_AUDIT_CHECKPOINT_PATH").map(PathBuf::from),
         }))
     }
 }

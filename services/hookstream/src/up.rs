@@ -48,7 +48,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// begins with `ready` goes to standard output, and <data dir>/connection.env holds, as lines that a shell can source:
 /// NATS_URL (role operator), NATS_SUBSCRIBER_URL and NATS_WORKER_URL (those roles), NATS_MONITOR_URL, DATABASE_URL,
 /// GATEWAY_URL, BACKEND_URL, <PROJECTION>_METRICS_URL, GITHUB_WEBHOOK_SECRET, INTERNAL_WEBHOOK_SECRET,
-/// HOOKSTREAM_API_TOKEN, and for `hookstream audit` HOOKSTREAM_AUDIT_PUBLIC_KEYS and HOOKSTREAM_AUDIT_CHECKPOINT_FILE.
+/// HOOKSTREAM_API_TOKEN, and for `hookstream audit` HOOKSTREAM_AUDIT_PUBLIC_KEYS and HOOKSTREAM_AUDIT_CHECKPOINT_PATH.
 ///
 /// Logs are in <data dir>/logs; what services report as errors comes to standard error, too. A process that dies is
 /// started again. Health and metrics of the three projections are on HOOKSTREAM_METRICS_ADDR (127.0.0.1:9101 unless

@@ -52,7 +52,7 @@ pub(super) async fn run(args: Args, settings: &Settings) -> anyhow::Result<ExitC
     if keys.is_empty() {
         tell("no public key is known: checkpoints outside of the database are not compared (--key)");
     } else {
-        let file = settings.get("HOOKSTREAM_AUDIT_CHECKPOINT_FILE").map(PathBuf::from);
+        let file = settings.get("HOOKSTREAM_AUDIT_CHECKPOINT_PATH").map(PathBuf::from);
         for path in args.against.iter().chain(file.as_ref().filter(|file| file.exists())) {
             known.extend(notes::in_file(path, &keys)?);
         }

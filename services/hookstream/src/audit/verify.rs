@@ -19,7 +19,7 @@ use crate::pace::Meter;
 /// The chain of hashes, the tree, every checkpoint with its signature, and that no event between two was left out; then
 /// every message that the stream still holds against its entry, with the digest of its body computed anew. Checkpoints
 /// that left the database are compared as well: the newest that NATS keeps, those of the file
-/// HOOKSTREAM_AUDIT_CHECKPOINT_FILE, and those of --against. They alone show that all of the trail was rewritten, or
+/// HOOKSTREAM_AUDIT_CHECKPOINT_PATH, and those of --against. They alone show that all of the trail was rewritten, or
 /// that an older database was restored.
 ///
 /// Reads the trail as it is at one moment, in constant memory. Logs in to NATS as the role `operator` of nats.conf.
@@ -86,7 +86,7 @@ async fn expectations(
     let mut expectations =
         Expectations { origin: settings.get("HOOKSTREAM_AUDIT_ORIGIN"), ..Expectations::default() };
     if !keys.is_empty() {
-        let file = settings.get("HOOKSTREAM_AUDIT_CHECKPOINT_FILE").map(PathBuf::from);
+        let file = settings.get("HOOKSTREAM_AUDIT_CHECKPOINT_PATH").map(PathBuf::from);
         for path in args.against.iter().chain(file.as_ref().filter(|file| file.exists())) {
             expectations.outside.extend(notes::in_file(path, &keys)?);
         }

@@ -21,7 +21,7 @@ use crate::settings::{is_beside_up, is_default};
 /// How much longer than its grace period a service may take to end.
 const GRACE_MARGIN: Duration = Duration::from_secs(3);
 
-pub(super) const CHECKPOINT_FILE: &str = "HOOKSTREAM_AUDIT_CHECKPOINT_FILE";
+pub(super) const CHECKPOINT_FILE: &str = "HOOKSTREAM_AUDIT_CHECKPOINT_PATH";
 
 /// What is needed to start a service, once and again.
 #[derive(Debug, Clone)]

@@ -148,7 +148,7 @@ pub const SETTINGS: &[Setting] = &[
         "Entries after which a checkpoint is due."),
     set("HOOKSTREAM_AUDIT_CHECKPOINT_EVERY", "1m", Duration, AUDIT,
         "Time after which one is due, if there was an entry."),
-    unset("HOOKSTREAM_AUDIT_CHECKPOINT_FILE", Path, AUDIT,
+    unset("HOOKSTREAM_AUDIT_CHECKPOINT_PATH", Path, AUDIT,
         "File that checkpoints are appended to; keep it, or a copy, out of reach of who owns the database."),
     unset("GITHUB_WEBHOOK_SECRET", Secret, SECRETS,
         "Secret of GitHub's webhooks; the gateway does not start without it."),
