@@ -63,6 +63,8 @@ async fn filled(phases: u64) -> Outcome<(TestDatabase, Connection)> {
     let database = TestDatabase::create().await;
     database.migrate(&[&MIGRATIONS]).await;
     let client = database.client().await;
+    // A million rows take longer than any session of ours may.
+    client.batch_execute("SET statement_timeout = 0").await?;
     let sql = format!(
         "INSERT INTO phase_queue (queue_id, parent_issue, phase_number, status, depends_on_phases, waiting_on,
              phase_data, priority, queue_position, adw_id, content_sha256, announcements, created_at, updated_at,
