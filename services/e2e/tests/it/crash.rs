@@ -55,7 +55,7 @@ async fn load_with_a_kill(
 /// Each accepted event is in the stream at the sequence of its receipt, and once in each read model.
 async fn assert_nothing_lost_or_doubled(pipeline: &Pipeline, accepted: &BTreeMap<String, u64>) {
     let last = *accepted.values().max().unwrap();
-    wait_for_checkpoints(pipeline, &["task_log", "audit"], last).await;
+    wait_for_checkpoints(pipeline, last).await;
     let database = pipeline.database().await.unwrap();
     for table in ["task_logs", "audit_trail"] {
         let query = format!(
