@@ -129,7 +129,10 @@ pub(crate) fn header_list(headers: Option<&HeaderMap>) -> Vec<(String, String)> 
     let mut list: Vec<(String, String)> = headers
         .into_iter()
         .flat_map(HeaderMap::iter)
-        .flat_map(|(name, values)| values.iter().map(|value| (name.to_string(), value.to_string())))
+        .flat_map(|(name, values)| {
+            let name: &str = name.as_ref();
+            values.iter().map(move |value| (name.to_owned(), value.as_str().to_owned()))
+        })
         .collect();
     list.sort_by(|(one, _), (other, _)| one.cmp(other));
     list

@@ -60,10 +60,12 @@ pub struct Attributes(BTreeMap<String, String>);
 impl Attributes {
     /// Sets an attribute; a value too long is cut at a character boundary, U+0000 becomes U+FFFD.
     pub fn set(&mut self, name: &str, value: &str) {
-        let end = value.floor_char_boundary(ATTRIBUTE_BYTES_MAX);
-        let value = value[..end].replace('\0', "\u{fffd}");
-        let fitted = value.floor_char_boundary(ATTRIBUTE_BYTES_MAX);
-        self.0.insert(name.to_owned(), value[..fitted].to_owned());
+        let cut = |text: &str| text[..text.floor_char_boundary(ATTRIBUTE_BYTES_MAX)].to_owned();
+        let mut kept = cut(value);
+        if kept.contains('\0') {
+            kept = cut(&kept.replace('\0', "\u{fffd}"));
+        }
+        self.0.insert(name.to_owned(), kept);
     }
 
     /// Sets an attribute if there is a value for it.

@@ -134,7 +134,7 @@ impl Envelope {
     ) -> Result<Self, EnvelopeError> {
         let mut read = Headers::default();
         for (name, value) in headers {
-            read.take(name, percent::decode(value));
+            read.take(name, &percent::decode(value));
         }
         read.finish()
     }
@@ -147,7 +147,8 @@ fn rfc3339(time: OffsetDateTime) -> String {
 
 #[derive(Default)]
 struct Headers {
-    known: std::collections::BTreeMap<&'static str, String>,
+    /// The values of [`FIELDS`].
+    known: [Option<String>; FIELDS.len()],
     attributes: Attributes,
 }
 
@@ -169,24 +170,30 @@ const FIELDS: [&str; 13] = [
 ];
 
 impl Headers {
-    fn take(&mut self, name: &str, value: String) {
-        if let Some(field) = FIELDS.iter().find(|field| field.eq_ignore_ascii_case(name)) {
-            self.known.entry(field).or_insert(value);
+    /// Of a field that comes twice, the first counts.
+    fn take(&mut self, name: &str, value: &str) {
+        if let Some(place) = FIELDS.iter().position(|field| field.eq_ignore_ascii_case(name)) {
+            self.known[place].get_or_insert_with(|| value.to_owned());
         } else if let Some(attribute) = name.strip_prefix(header::ATTRIBUTE_PREFIX) {
-            self.attributes.set(attribute, &value);
+            self.attributes.set(attribute, value);
         }
+    }
+
+    fn optional(&mut self, name: &str) -> Option<String> {
+        let place = FIELDS.iter().position(|field| *field == name)?;
+        self.known[place].take()
     }
 
     fn finish(mut self) -> Result<Envelope, EnvelopeError> {
         Ok(Envelope {
             id: EventId::parse(&self.required(header::ID)?)
                 .map_err(|_| EnvelopeError::Malformed(header::ID))?,
-            id_derived: self.known.contains_key(header::ID_DERIVED),
-            suspected_replay: self.known.contains_key(header::SUSPECTED_REPLAY),
+            id_derived: self.optional(header::ID_DERIVED).is_some(),
+            suspected_replay: self.optional(header::SUSPECTED_REPLAY).is_some(),
             event_type: EventType::parse(&self.required(header::TYPE)?)
                 .ok_or(EnvelopeError::Malformed(header::TYPE))?,
             origin: self.required(header::SOURCE)?,
-            about: self.known.remove(header::SUBJECT),
+            about: self.optional(header::SUBJECT),
             occurred_at: self.time(header::TIME)?,
             received_at: self.time(header::RECEIVED_AT)?,
             content_type: self.required(header::CONTENT_TYPE)?,
@@ -194,14 +201,14 @@ impl Headers {
                 .ok_or(EnvelopeError::Malformed(header::BODY_SHA256))?,
             signature: self.required(header::SIGNATURE)?,
             key_id: self.required(header::KEY_ID)?,
-            traceparent: self.known.remove(header::TRACEPARENT),
+            traceparent: self.optional(header::TRACEPARENT),
             attributes: self.attributes,
         })
     }
 
     /// The value of a header, without U+0000, which Postgres refuses in a text.
     fn required(&mut self, name: &'static str) -> Result<String, EnvelopeError> {
-        let value = self.known.remove(name).ok_or(EnvelopeError::Missing(name))?;
+        let value = self.optional(name).ok_or(EnvelopeError::Missing(name))?;
         if value.contains('\0') { Err(EnvelopeError::Malformed(name)) } else { Ok(value) }
     }
 

@@ -2,6 +2,8 @@
 //! everything outside visible ASCII is encoded as the `%XX` of its UTF-8 bytes.
 //! (cloudevents/spec, cloudevents/bindings/http-protocol-binding.md §3.1.3.2)
 
+use std::borrow::Cow;
+
 /// Encodes `value` so that it holds visible ASCII only.
 pub(crate) fn encode(value: &str) -> String {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
@@ -19,7 +21,10 @@ pub(crate) fn encode(value: &str) -> String {
 }
 
 /// Undoes [`encode`]. Sequences that are no valid encoding are kept as they are, as the binding asks of receivers.
-pub(crate) fn decode(value: &str) -> String {
+pub(crate) fn decode(value: &str) -> Cow<'_, str> {
+    if !value.contains('%') {
+        return Cow::Borrowed(value);
+    }
     let bytes = value.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -33,7 +38,7 @@ pub(crate) fn decode(value: &str) -> String {
             at += 1;
         }
     }
-    String::from_utf8(decoded).unwrap_or_else(|_| value.to_owned())
+    String::from_utf8(decoded).map_or(Cow::Borrowed(value), Cow::Owned)
 }
 
 fn hex_pair(pair: &[u8]) -> Option<u8> {
