@@ -127,6 +127,7 @@ impl Commits {
                         queue.done(done.messages);
                     }
                     learn(&mut choice, &ended, idle_since, now);
+                    choice.ended();
                     idle_since = now;
                 }
                 entry = arriving.recv() => match entry {

@@ -24,6 +24,9 @@ const TRIED_ALONE: u32 = 10;
 /// Acks come in bursts: so many messages make one measurement of their time.
 const MEASURED_ALONE: u32 = 8;
 
+/// Each time that commits end, the load that was seen before fades by one part in so many.
+const LOAD_FADES: usize = 8;
+
 /// Sizes of batches are told apart by powers of two, up to that of the largest batch.
 const CLASSES: usize = 11;
 
@@ -46,32 +49,38 @@ pub(super) struct Choice {
     trying_together: bool,
     /// The class of the size that was last tried.
     tried: usize,
+    /// Most messages that waited and were under way lately.
+    load: usize,
 }
 
 impl Choice {
     /// How the next of `count` messages, waiting and under way, should leave.
+    ///
+    /// What pays off is judged by the load and not by the count: the messages that answer a batch come one after the
+    /// other, and if the first ones left alone because there are few of them, all others would wait for those.
     pub(super) fn way(&mut self, count: usize) -> Way {
+        self.load = self.load.max(count);
         if count < 2 || self.only_alone || self.trying_alone > 0 {
             return Way::Alone;
         }
         if self.trying_together {
             return Way::Together;
         }
-        let Some(together) = self.together[class(count)] else { return self.try_together(count) };
+        let Some(together) = self.together[class(self.load)] else { return self.try_together() };
         let Some(alone) = self.alone else { return self.try_alone() };
         // Messages that wait for a batch are not worked on meanwhile: it must be clearly better.
         if together * 3 < alone * 2 {
             if self.may_spend(alone * TRIED_ALONE) { self.try_alone() } else { Way::Together }
         } else {
-            let price = together * u32::try_from(count).unwrap_or(u32::MAX);
-            if self.may_spend(price) { self.try_together(count) } else { Way::Alone }
+            let price = together * u32::try_from(self.load).unwrap_or(u32::MAX);
+            if self.may_spend(price) { self.try_together() } else { Way::Alone }
         }
     }
 
     /// The batch that comes of it may be smaller: what is under way must end first.
-    fn try_together(&mut self, count: usize) -> Way {
+    fn try_together(&mut self) -> Way {
         self.trying_together = true;
-        self.tried = class(count);
+        self.tried = class(self.load);
         Way::Together
     }
 
@@ -94,6 +103,11 @@ impl Choice {
             Way::Alone => self.trying_alone = self.trying_alone.saturating_sub(1),
             Way::Together => self.trying_together = false,
         }
+    }
+
+    /// Some have ended: how many there were before counts for less.
+    pub(super) fn ended(&mut self) {
+        self.load -= self.load.div_ceil(LOAD_FADES);
     }
 
     /// The stream took so long for a batch of so many.
@@ -157,6 +171,7 @@ mod tests {
                 };
                 waiting -= n;
                 choice.left(way);
+                choice.ended();
                 by_themselves += usize::from(way == Way::Alone);
                 total += Duration::from_micros(time);
                 match way {
@@ -197,6 +212,21 @@ mod tests {
         assert!(!pays_off(&choice, 4));
         serve(&mut choice, SYNCING, 64, 100);
         assert!(pays_off(&choice, 64) && !pays_off(&choice, 4));
+    }
+
+    #[test]
+    fn the_first_answers_to_a_batch_do_not_leave_alone() {
+        let mut choice = Choice::default();
+        serve(&mut choice, SYNCING, 128, 100);
+        let mut leave = |count| {
+            let way = choice.way(count);
+            choice.left(way);
+            way
+        };
+        let alone = (2..40).filter(|count| leave(*count) == Way::Alone).count();
+        assert!(alone <= TRIED_ALONE as usize, "{alone} of 38 left alone");
+        serve(&mut choice, SYNCING, 4, 100);
+        assert_eq!(choice.way(4), Way::Alone, "the load has gone");
     }
 
     #[test]
