@@ -41,7 +41,7 @@ fn report(what: &str, number: u64, took: Duration) -> f64 {
 }
 
 async fn database() -> (TestDatabase, Connection) {
-    let database = TestDatabase::create().await;
+    let database = TestDatabase::create_durable().await;
     database.migrate(&[&MIGRATIONS]).await;
     let client = database.client().await;
     (database, client)

@@ -1,7 +1,7 @@
 //! How fast the phase queue is: `cargo bench -p hookstream-phase-queue`. Prints figures, fails on none.
 //!
 //! - `next phase`: completing a phase, and the announcement of the next one by priority, among 1,000 and among 1,000,000
-//!   phases; one transaction each, on the same Postgres in turn.
+//!   phases; one transaction each, in turn.
 //! - `catch-up`: the projection from sequence 1 into empty tables, beside the same consumer drained without writing.
 //! - `live`: from the receipt of `workflow.completed` to the next phase's `ready` in a subscriber's hands, at a steady rate.
 //!
@@ -60,7 +60,7 @@ fn quantile(sorted: &[Duration], percent: usize) -> f64 {
 
 /// A queue of so many phases, two to a plan: 200 run, the others wait for a slot, and each second one for its first.
 async fn filled(phases: u64) -> Outcome<(TestDatabase, Connection)> {
-    let database = TestDatabase::create().await;
+    let database = TestDatabase::create_durable().await;
     database.migrate(&[&MIGRATIONS]).await;
     let client = database.client().await;
     // A million rows take longer than any session of ours may.
@@ -85,6 +85,7 @@ async fn filled(phases: u64) -> Outcome<(TestDatabase, Connection)> {
     client.batch_execute(&sql).await?;
     client.batch_execute("VACUUM (ANALYZE)").await?;
     client.batch_execute("CHECKPOINT").await?;
+    client.plan_for_lookups().await?;
     Ok((database, client))
 }
 
@@ -127,7 +128,7 @@ async fn complete(client: &mut Connection, issue: u64) -> Outcome<Duration> {
 
 async fn catch_up(plans: u64) -> Outcome {
     let nats = TestNats::start().await;
-    let database = TestDatabase::create().await;
+    let database = TestDatabase::create_durable().await;
     let mut events = vec![configured()];
     events.extend((1..=plans).map(plan));
     // Many plans at once, each phase after the one before.
@@ -155,14 +156,16 @@ async fn catch_up(plans: u64) -> Outcome {
 
 async fn live(rate: u64, seconds: u64) -> Outcome {
     let nats = TestNats::start().await;
-    let database = TestDatabase::create().await;
+    let database = TestDatabase::create_durable().await;
     let plans = rate * seconds;
     let setup: Vec<SampleEvent> = [configured()].into_iter().chain((1..=plans).map(plan)).collect();
     let last = setup.len() as u64;
     let publisher = publisher(&nats).await;
     fill(&publisher, setup).await?;
     let running = Running::start(&nats, &database);
-    running.applied(&database.client().await, last).await;
+    let client = database.client().await;
+    running.applied(&client, last).await;
+    announced(&client).await;
     let listener = nats.connect("operator").await;
     let heard = listener.subscribe("phases.*.2.ready").await?;
     let hearing = tokio::spawn(hear(heard, plans));
@@ -193,6 +196,16 @@ async fn live(rate: u64, seconds: u64) -> Outcome {
         quantile(&took, 100)
     ));
     running.stop().await
+}
+
+/// Waits until all that was to be announced is in stream `PHASES`.
+async fn announced(client: &Connection) {
+    eventually("an empty outbox", Duration::from_mins(10), async || {
+        let row = client.query_one("SELECT count(*) FROM phase_outbox", &[]).await;
+        let waiting: i64 = row.map_err(|error| error.to_string())?.get(0);
+        if waiting == 0 { Ok(()) } else { Err(format!("{waiting} announcements wait")) }
+    })
+    .await;
 }
 
 /// When each plan's second phase was heard of.

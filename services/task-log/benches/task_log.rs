@@ -44,7 +44,7 @@ fn report(what: &str, number: u64, took: Duration) -> f64 {
 #[expect(clippy::print_stdout, reason = "figures, for people")]
 async fn catch_up(messages: u64) -> Outcome {
     let nats = TestNats::start().await;
-    let database = TestDatabase::create().await;
+    let database = TestDatabase::create_durable().await;
     fill(&publisher(&nats).await, messages).await?;
     let first = drain(&nats, messages).await?;
     let (before, begun) = (memory_kb(), Instant::now());
@@ -62,7 +62,7 @@ async fn catch_up(messages: u64) -> Outcome {
 #[expect(clippy::print_stdout, reason = "figures, for people")]
 async fn live(rate: u64, seconds: u64) -> Outcome {
     let nats = TestNats::start().await;
-    let database = TestDatabase::create().await;
+    let database = TestDatabase::create_durable().await;
     let running = Running::start(&nats, &database);
     let publisher = publisher(&nats).await;
     event(0).publish(&publisher).await;

@@ -58,12 +58,12 @@ impl PostgresServer {
     }
 
     /// As [`PostgresServer::start`], for tests: the data begins as a copy of a prepared data directory that is kept
-    /// between runs, the password is the kept one's, the port is free, and nothing is synced to disk.
-    pub fn start_from_template(data_dir: impl Into<PathBuf>) -> Result<Self, LocalError> {
+    /// between runs, the password is the kept one's and the port is free.
+    pub fn start_from_template(data_dir: impl Into<PathBuf>, durable: bool) -> Result<Self, LocalError> {
         let data_dir = data_dir.into();
         let log_file = data_dir.with_extension("log");
         let password = initdb::copy_template(&data_dir, Account::for_postgres()?)?;
-        Self::start(PostgresOptions { data_dir, listen: Listen::any(), password, log_file, durable: false })
+        Self::start(PostgresOptions { data_dir, listen: Listen::any(), password, log_file, durable })
     }
 
     /// Where clients connect.

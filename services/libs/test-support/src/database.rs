@@ -34,13 +34,18 @@ static NAMES: AtomicU32 = AtomicU32::new(1);
 impl TestDatabase {
     /// A database without tables on the server that this process's tests share.
     pub async fn create() -> Self {
-        let server = blocking(|| SHARED.get_or_init(|| Server::start().map(Arc::new)).clone()).await;
+        let server = blocking(|| SHARED.get_or_init(|| Server::start(false).map(Arc::new)).clone()).await;
         Self::create_on(server, true).await
     }
 
     /// A database without tables on a server of its own, which the test may stop and kill.
     pub async fn create_private() -> Self {
-        Self::create_on(blocking(|| Server::start().map(Arc::new)).await, false).await
+        Self::create_on(blocking(|| Server::start(false).map(Arc::new)).await, false).await
+    }
+
+    /// The same on a server that syncs its commits to disk as one in production does: what benchmarks measure.
+    pub async fn create_durable() -> Self {
+        Self::create_on(blocking(|| Server::start(true).map(Arc::new)).await, false).await
     }
 
     async fn create_on(server: Result<Arc<Server>, String>, shared: bool) -> Self {
@@ -139,9 +144,9 @@ impl Drop for TestDatabase {
 }
 
 impl Server {
-    fn start() -> Result<Self, String> {
+    fn start(durable: bool) -> Result<Self, String> {
         let scratch = Scratch::new("postgres").map_err(|error| error.to_string())?;
-        let postgres = PostgresServer::start_from_template(scratch.path().join("postgres"))
+        let postgres = PostgresServer::start_from_template(scratch.path().join("postgres"), durable)
             .map_err(|error| error.to_string())?;
         Ok(Self { addr: postgres.addr(), postgres: Mutex::new(postgres), _scratch: scratch })
     }

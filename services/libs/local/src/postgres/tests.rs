@@ -44,7 +44,7 @@ fn the_first_start_makes_a_durable_cluster_and_the_second_one_finds_its_rows() {
 #[test]
 fn a_wrong_password_is_refused() {
     let scratch = Scratch::new("postgres").unwrap();
-    let server = PostgresServer::start_from_template(scratch.path().join("postgres")).unwrap();
+    let server = PostgresServer::start_from_template(scratch.path().join("postgres"), false).unwrap();
     assert_eq!(psql(&server.url("hookstream"), "SELECT 1").unwrap(), "1");
     let wrong = format!("postgres://hookstream:wrong@{}/hookstream", server.addr());
     assert!(psql(&wrong, "SELECT 1").unwrap_err().contains("password authentication failed"));
@@ -53,7 +53,7 @@ fn a_wrong_password_is_refused() {
 #[test]
 fn committed_rows_survive_a_crash_and_the_port_stays() {
     let scratch = Scratch::new("postgres").unwrap();
-    let mut server = PostgresServer::start_from_template(scratch.path().join("postgres")).unwrap();
+    let mut server = PostgresServer::start_from_template(scratch.path().join("postgres"), false).unwrap();
     let url = server.url("hookstream");
     psql(&url, "CREATE TABLE kept AS SELECT 7 AS n").unwrap();
     server.kill();
@@ -66,7 +66,7 @@ fn committed_rows_survive_a_crash_and_the_port_stays() {
 fn a_pid_file_that_names_a_stranger_does_not_stop_the_start() {
     let scratch = Scratch::new("postgres").unwrap();
     let data_dir = scratch.path().join("postgres");
-    let server = PostgresServer::start_from_template(&data_dir).unwrap();
+    let server = PostgresServer::start_from_template(&data_dir, false).unwrap();
     let password = server.options.password.clone();
     drop(server);
     // What a killed postmaster leaves, with a number that now belongs to this very test.
@@ -79,7 +79,7 @@ fn a_pid_file_that_names_a_stranger_does_not_stop_the_start() {
 fn a_second_server_on_the_same_data_is_refused() {
     let scratch = Scratch::new("postgres").unwrap();
     let data_dir = scratch.path().join("postgres");
-    let server = PostgresServer::start_from_template(&data_dir).unwrap();
+    let server = PostgresServer::start_from_template(&data_dir, false).unwrap();
     let error = PostgresServer::start(server.options.clone()).unwrap_err();
     assert!(matches!(error, LocalError::InUse { pid, .. } if pid == server.process().id()), "{error:?}");
 }
@@ -90,7 +90,7 @@ fn a_taken_port_names_the_setting() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = Listen::new(holder.local_addr().unwrap(), "HOOKSTREAM_POSTGRES_ADDR");
     let data_dir = scratch.path().join("postgres");
-    let server = PostgresServer::start_from_template(&data_dir).unwrap();
+    let server = PostgresServer::start_from_template(&data_dir, false).unwrap();
     let mut options = server.options.clone();
     drop(server);
     options.listen = listen;
