@@ -53,7 +53,7 @@ impl Notary {
             // At once, so that an older database is noticed although nothing is to be appended.
             let tx = beside.connection.transaction().await?;
             let tip = trail.lock(&tx).await?;
-            let newest = hookstream_proofs::newest_checkpoint(&tx).await?;
+            let newest = hookstream_proofs::newest_checkpoint(&*tx).await?;
             tx.commit().await?;
             let size = newest.and_then(|note| Checkpoint::open(&note, &self.settings.keys).ok());
             let size = size.map_or(0, |checkpoint| checkpoint.size.min(tip.frontier.size()));

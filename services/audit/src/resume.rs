@@ -44,11 +44,11 @@ pub async fn resume(
     let mut lost: Option<Lost> = None;
     for checkpoint in outside {
         let Checkpoint { size, root, .. } = *checkpoint;
-        if fits(&tx, checkpoint).await?.is_err() && lost.as_ref().is_none_or(|lost| lost.size < size) {
+        if fits(&*tx, checkpoint).await?.is_err() && lost.as_ref().is_none_or(|lost| lost.size < size) {
             lost = Some(Lost { size, root });
         }
     }
-    let position = checkpoint::load(&tx, Audit::NAME).await?;
+    let position = checkpoint::load(&*tx, Audit::NAME).await?;
     let stream = match &position {
         Some(position) => stream_gap(&tx, bus, position).await?,
         None => None,
@@ -56,7 +56,7 @@ pub async fn resume(
     if lost.is_none() && stream.is_none() {
         return Ok(None);
     }
-    let resumption = Resumption { kept: size_of(&tx).await?, lost, stream, reason };
+    let resumption = Resumption { kept: size_of(&*tx).await?, lost, stream, reason };
     let now = Micros::of(now);
     trail.append(&tx, vec![record(&resumption, now)]).await?;
     tx.commit().await.map_err(StoreError::from)?;

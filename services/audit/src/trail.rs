@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hookstream_store::types::{ToSql, Type};
+use hookstream_store::types::ToSql;
 use hookstream_store::{StoreError, Transaction};
 use hookstream_trail::entry::VERSION;
 use hookstream_trail::tree::{Frontier, Node, leaf_hash};
@@ -80,7 +80,7 @@ impl Trail {
         if known != Some(tip.head) {
             tip.compare_with_last(tx).await?;
             for checkpoint in &checkpoints {
-                fits(tx, checkpoint).await?.map_err(|misfit| StoreError::Odd(misfit.to_string()))?;
+                fits(&**tx, checkpoint).await?.map_err(|misfit| StoreError::Odd(misfit.to_string()))?;
             }
             self.guard().known = Some(tip.head);
         }
@@ -118,7 +118,7 @@ fn odd(what: &str) -> StoreError {
 impl Tip {
     async fn lock(tx: &Transaction<'_>) -> Result<Self, StoreError> {
         let wrong = |what: &str| odd(&format!("audit_head {what}"));
-        let row = tx.query_typed_opt(include_str!("sql/head.sql"), &[]).await?;
+        let row = tx.query_opt(include_str!("sql/head.sql"), &[]).await?;
         let row = row.ok_or_else(|| wrong("is empty"))?;
         let audit_sequence: i64 = row.try_get("audit_sequence")?;
         let size = u64::try_from(audit_sequence).ok().filter(|_| audit_sequence < SEQUENCE_END);
@@ -130,7 +130,7 @@ impl Tip {
 
     /// Whether the last entry is the one that the head says.
     async fn compare_with_last(&self, tx: &Transaction<'_>) -> Result<(), StoreError> {
-        let row = tx.query_typed_opt(include_str!("sql/last.sql"), &[]).await?;
+        let row = tx.query_opt(include_str!("sql/last.sql"), &[]).await?;
         let last = match row {
             None => Head::EMPTY,
             Some(row) => Head {
@@ -172,35 +172,32 @@ async fn insert(
     };
     let levels = column(nodes, |node| i16::from(node.level));
     let positions = column(nodes, |node| i64::try_from(node.position).unwrap_or(i64::MAX));
-    let parameters: [(&(dyn ToSql + Sync), Type); 24] = [
-        (&levels, Type::INT2_ARRAY),
-        (&positions, Type::INT8_ARRAY),
-        (&column(nodes, |node| node.hash.0.as_slice()), Type::BYTEA_ARRAY),
-        (&tip.head.audit_sequence, Type::INT8),
-        (&tip.head.entry_hash.0.as_slice(), Type::BYTEA),
-        (&tip.frontier.to_bytes(), Type::BYTEA),
-        (&VERSION, Type::INT2),
-        (&column(entries, |entry| entry.audit_sequence), Type::INT8_ARRAY),
-        (&column(entries, |entry| entry.record.kind.as_str()), Type::TEXT_ARRAY),
-        (&text(|record| &record.stream), Type::TEXT_ARRAY),
-        (&column(entries, |entry| entry.record.stream_sequence), Type::INT8_ARRAY),
-        (&text(|record| &record.event_id), Type::TEXT_ARRAY),
-        (&text(|record| &record.source), Type::TEXT_ARRAY),
-        (&text(|record| &record.event_type), Type::TEXT_ARRAY),
-        (
-            &column(entries, |entry| entry.record.body_sha256.as_ref().map(|digest| digest.0.as_slice())),
-            Type::BYTEA_ARRAY,
-        ),
-        (&text(|record| &record.signature), Type::TEXT_ARRAY),
-        (&text(|record| &record.key_id), Type::TEXT_ARRAY),
-        (&text(|record| &record.actor), Type::TEXT_ARRAY),
-        (&column(entries, |entry| entry.record.count), Type::INT8_ARRAY),
-        (&column(entries, |entry| entry.record.details.as_str()), Type::TEXT_ARRAY),
-        (&time(|record| record.received_at)?, Type::TIMESTAMPTZ_ARRAY),
-        (&time(|record| record.recorded_at)?, Type::TIMESTAMPTZ_ARRAY),
-        (&column(entries, |entry| entry.previous_hash.0.as_slice()), Type::BYTEA_ARRAY),
-        (&column(entries, |entry| entry.entry_hash.0.as_slice()), Type::BYTEA_ARRAY),
+    let parameters: [&(dyn ToSql + Sync); 24] = [
+        &levels,
+        &positions,
+        &column(nodes, |node| node.hash.0.as_slice()),
+        &tip.head.audit_sequence,
+        &tip.head.entry_hash.0.as_slice(),
+        &tip.frontier.to_bytes(),
+        &VERSION,
+        &column(entries, |entry| entry.audit_sequence),
+        &column(entries, |entry| entry.record.kind.as_str()),
+        &text(|record| &record.stream),
+        &column(entries, |entry| entry.record.stream_sequence),
+        &text(|record| &record.event_id),
+        &text(|record| &record.source),
+        &text(|record| &record.event_type),
+        &column(entries, |entry| entry.record.body_sha256.as_ref().map(|digest| digest.0.as_slice())),
+        &text(|record| &record.signature),
+        &text(|record| &record.key_id),
+        &text(|record| &record.actor),
+        &column(entries, |entry| entry.record.count),
+        &column(entries, |entry| entry.record.details.as_str()),
+        &time(|record| record.received_at)?,
+        &time(|record| record.recorded_at)?,
+        &column(entries, |entry| entry.previous_hash.0.as_slice()),
+        &column(entries, |entry| entry.entry_hash.0.as_slice()),
     ];
-    tx.execute_typed(include_str!("sql/append.sql"), &parameters).await?;
+    tx.execute(include_str!("sql/append.sql"), &parameters).await?;
     Ok(())
 }

@@ -18,12 +18,13 @@ use std::time::Duration;
 use hookstream_bus::{Bus, BusError, PublishError};
 use hookstream_projection::Context;
 use hookstream_runtime::{Check, Metrics};
-use hookstream_store::{Connection, PgSettings, StoreError};
+use hookstream_store::{PgSettings, StoreError};
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use lease::Leases;
+use outbox::Outbox;
 use tail::Tail;
 
 /// Stream of the announcements.
@@ -136,13 +137,11 @@ impl Relay {
     }
 
     async fn session(&self, worked: &mut bool) -> Result<std::convert::Infallible, Broken> {
-        let session = within(Connection::open(&self.postgres, "hookstream-phase-relay")).await?;
-        // What it deletes may come back after a crash: it is then passed over again.
-        within(async { Ok(session.batch_execute("SET synchronous_commit = off").await?) }).await?;
+        let outbox = within(Outbox::open(&self.postgres)).await?;
         let mut leases = Leases::new(self.lease);
         let mut tail = Tail::read(&self.bus).await?;
         loop {
-            let waiting = within(outbox::read(&session, tail.position)).await?;
+            let waiting = within(outbox.read(tail.position)).await?;
             if tail.position.origin != waiting.origin {
                 // Another WEBHOOKS: its sequences begin anew, and nothing of it was announced yet.
                 tail.position = tail::Position::start_of(waiting.origin);
@@ -151,11 +150,11 @@ impl Relay {
             *worked = true;
             self.check.pass();
             let Some(last) = waiting.told.last() else {
-                leases.look(self, &session).await?;
+                leases.look(self, &outbox.session).await?;
                 tokio::select! {
                     () = self.bell.rung() => {}
                     () = tokio::time::sleep(LOOK_EVERY.min(leases.look_every())) => {}
-                    () = session.closed() => return Err(StoreError::SessionLost.into()),
+                    () = outbox.session.closed() => return Err(StoreError::SessionLost.into()),
                 }
                 continue;
             };
@@ -165,7 +164,7 @@ impl Relay {
             tail = Tail { sequence: appended.map_err(Broken::Append)?, position: behind };
             self.metrics.announced.inc_by(count as u64);
             leases.announced(&waiting.told);
-            within(outbox::forget(&session, behind)).await?;
+            within(outbox.forget(behind)).await?;
         }
     }
 }

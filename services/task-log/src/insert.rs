@@ -16,9 +16,8 @@ pub(crate) async fn insert(tx: &Transaction<'_>, rows: &[TaskLogRow<'_>]) -> Res
     let months: Vec<Date> = months.into_iter().collect();
     tx.execute(include_str!("sql/make_partitions.sql"), &[&months]).await?;
     let columns = Columns::of(rows);
-    let statement = tx.prepare(include_str!("sql/insert.sql")).await?;
     tx.execute(
-        &statement,
+        include_str!("sql/insert.sql"),
         &[
             &columns.stream_sequence,
             &columns.issue_number,

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use hookstream_projection::{Applied, ApplyError, Beside, ClaimedEvent, Projection};
 use hookstream_runtime::{Settings, SettingsError};
-use hookstream_store::{MigrationSet, Transaction};
+use hookstream_store::{MigrationSet, Transaction, together};
 use time::OffsetDateTime;
 
 use retention::Retention;
@@ -63,8 +63,7 @@ impl Projection for TaskLog {
 
     async fn apply(&self, tx: &Transaction<'_>, batch: &[ClaimedEvent]) -> Result<Applied, ApplyError> {
         let rows: Vec<_> = batch.iter().map(|claimed| TaskLogRow::of(&claimed.event)).collect();
-        insert::insert(tx, &rows).await?;
-        rollups::add(tx, &rows, OffsetDateTime::now_utc()).await?;
+        together(insert::insert(tx, &rows), rollups::add(tx, &rows, OffsetDateTime::now_utc())).await?;
         Ok(Applied::default())
     }
 

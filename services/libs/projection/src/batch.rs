@@ -37,6 +37,14 @@ impl Batch {
         Some(Self { messages, given, repeats: Vec::new(), unreadable, claimed: false })
     }
 
+    /// The part of it up to a stream sequence; none if it is empty.
+    pub(crate) fn up_to(mut self, sequence: u64) -> Option<Self> {
+        self.messages.retain(|message| message.stream_sequence <= sequence);
+        self.given.retain(|claimed| claimed.event.stream_sequence <= sequence);
+        self.unreadable.retain(|letter| letter.stream_sequence <= sequence);
+        (!self.messages.is_empty()).then_some(self)
+    }
+
     pub(crate) fn messages(&self) -> &[Message] {
         &self.messages
     }

@@ -7,7 +7,7 @@ use hookstream_event::{BodyDigest, attribute};
 use hookstream_store::checkpoint::{self, Checkpoint};
 use hookstream_store::dead_letters::{self, DeadLetter};
 use hookstream_store::memory::{self, Remembered};
-use hookstream_store::{Connection, Transaction};
+use hookstream_store::{Connection, Transaction, together};
 
 use crate::batch::Batch;
 use crate::claims::Known;
@@ -15,6 +15,10 @@ use crate::failure::{Failure, bounded, call};
 use crate::isolation::{self, Isolated, isolate};
 use crate::verdict::{Mode, Trials};
 use crate::{Claim, ClaimedEvent, Projection};
+
+/// The stream is the truth, and it is on disk. What Postgres loses of the last moments before a crash it loses together with
+/// the checkpoint behind it, and so it is applied again: its disk need not be waited for.
+const NOT_AT_ONCE: &str = "SET LOCAL synchronous_commit = off";
 
 /// A batch whose effects are in Postgres.
 #[derive(Debug)]
@@ -58,7 +62,9 @@ pub(crate) async fn commit<P: Projection>(
     let begun = async {
         let tx = connection.transaction().await?;
         let sequence = batch.last().stream_sequence;
-        let checkpoint = checkpoint::advance(&tx, from, sequence, batch.last_message_id()).await?;
+        let advancing = checkpoint::advance(&tx, from, sequence, batch.last_message_id());
+        let asking = async { Ok(tx.batch_execute(NOT_AT_ONCE).await?) };
+        let ((), checkpoint) = tokio::try_join!(asking, advancing)?;
         if !batch.is_claimed() {
             let known = recall::<P>(&tx, batch.given()).await?;
             batch.claim(known, P::SEES_REPEATS);
@@ -66,12 +72,16 @@ pub(crate) async fn commit<P: Projection>(
         Ok((tx, checkpoint))
     };
     let (mut tx, checkpoint) = bounded(limits.step, begun).await?;
+    let remembering = async { Ok(memory::remember(&tx, P::NAME, &to_remember(batch.given())).await?) };
+    let remembering = bounded(limits.step, remembering);
     let given_up = match trials.mode() {
         Mode::Whole => {
-            let applied = bounded(limits.step, call(projection, &tx, batch.given())).await?;
+            let applying = bounded(limits.step, call(projection, &tx, batch.given()));
+            let ((), applied) = together(remembering, applying).await?;
             Isolated { refused: applied.refused, condemned: Vec::new() }
         }
         Mode::Isolated => {
+            remembering.await?;
             let limits = isolation::Limits { retries_max: limits.retries_max, part: limits.step };
             isolate(projection, &mut tx, batch.given(), limits).await?
         }
@@ -80,7 +90,7 @@ pub(crate) async fn commit<P: Projection>(
     let dead: HashSet<u64> = letters.iter().map(|letter| letter.stream_sequence).collect();
     let finished = async {
         dead_letters::insert(&tx, P::NAME, &letters).await?;
-        memory::remember(&tx, P::NAME, &to_remember(batch.given(), &dead)).await?;
+        memory::mark_unprocessed(&tx, P::NAME, &dead).await?;
         Ok(tx.commit().await?)
     };
     bounded(limits.step, finished).await?;
@@ -108,7 +118,7 @@ async fn recall<P: Projection>(tx: &Transaction<'_>, events: &[ClaimedEvent]) ->
 }
 
 /// The new events; of two with the same id, which the horizon may part, the later.
-fn to_remember(events: &[ClaimedEvent], dead: &HashSet<u64>) -> Vec<Remembered> {
+fn to_remember(events: &[ClaimedEvent]) -> Vec<Remembered> {
     let mut seen = HashSet::new();
     let mut remembered: Vec<Remembered> = events
         .iter()
@@ -117,13 +127,13 @@ fn to_remember(events: &[ClaimedEvent], dead: &HashSet<u64>) -> Vec<Remembered> 
         .filter(|claimed| {
             claimed.event.envelope.id_derived || seen.insert(claimed.event.envelope.id.as_str())
         })
-        .map(|claimed| remember(claimed, !dead.contains(&claimed.event.stream_sequence)))
+        .map(remember)
         .collect();
     remembered.reverse();
     remembered
 }
 
-fn remember(claimed: &ClaimedEvent, processed: bool) -> Remembered {
+fn remember(claimed: &ClaimedEvent) -> Remembered {
     let envelope = &claimed.event.envelope;
     Remembered {
         stream_sequence: claimed.event.stream_sequence,
@@ -134,7 +144,7 @@ fn remember(claimed: &ClaimedEvent, processed: bool) -> Remembered {
         issue_number: envelope.attributes.number(attribute::ISSUE),
         received_at: envelope.received_at,
         id_derived: envelope.id_derived,
-        processed,
+        processed: true,
     }
 }
 

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use hookstream_store::{Kind, PgError, StoreError, Transaction};
+use hookstream_store::{Aftermath, Kind, PgError, StoreError, Transaction};
 
 use crate::{Applied, ApplyError, ClaimedEvent, Projection};
 
@@ -38,6 +38,12 @@ impl From<ApplyError> for Failure {
                 Self::Event { stream_sequence, reason, error }
             }
         }
+    }
+}
+
+impl Aftermath for Failure {
+    fn is_aftermath(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_aftermath())
     }
 }
 

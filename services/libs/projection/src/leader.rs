@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use crate::backoff::Backoff;
 use crate::batch::Batch;
 use crate::continuity::{Break, Continuity, Position};
+use crate::feed::Feed;
 use crate::identity::{first_held, recognise};
 use crate::retention::Retention;
 use crate::runner::{Runner, SESSION_TIMEOUT, Stop, within};
@@ -165,38 +166,56 @@ impl<'r, P: Projection> Leader<'r, P> {
 
     async fn follow(&mut self, round: &mut Round, lost: u64, backoff: &mut Backoff) -> Result<(), Broken> {
         let runner = self.runner;
+        let mut feed = Feed::new(self.consumer.clone(), runner.context.runner.pull);
         while !runner.shutdown.is_cancelled() {
             self.forget_some().await?;
             self.beside(round.checkpoint.epoch).await?;
-            let messages = tokio::select! {
+            let batch = tokio::select! {
                 biased;
-                () = runner.shutdown.cancelled() => return Ok(()),
+                () = runner.shutdown.cancelled() => break,
                 () = self.connection.closed() => return Err(StoreError::SessionLost.into()),
-                pulled = self.consumer.pull(&runner.context.runner.pull) => pulled?,
+                pulled = feed.next() => pulled?,
             };
             if runner.bus.times_lost() != lost {
                 return Err(Broken::Reconnected);
             }
-            round.continuity.take(messages.iter().map(Position::from))?;
-            let (messages, beyond) = self.within_end(messages);
-            let Some(mut batch) = Batch::read(messages) else {
-                if beyond || self.idle(round).await? {
-                    self.prove(backoff);
+            let beyond = match batch {
+                Some(batch) => self.take(round, batch, &mut feed, backoff).await?,
+                None => {
+                    if self.idle(round).await? {
+                        self.prove(backoff);
+                    }
+                    false
                 }
-                if self.is_at_end(round, beyond).await? {
-                    return Ok(());
-                }
-                continue;
             };
-            self.settle(round, &mut batch).await?;
-            self.watchdog.progress(Instant::now());
-            self.prove(backoff);
-            self.consumer.ack(batch.messages()).await?;
             if self.is_at_end(round, beyond).await? {
-                return Ok(());
+                break;
             }
         }
-        Ok(())
+        Ok(feed.finish().await?)
+    }
+
+    /// Applies a batch that came in order. Whether it reached beyond where we are to end.
+    async fn take(
+        &mut self,
+        round: &mut Round,
+        batch: Batch,
+        feed: &mut Feed,
+        backoff: &mut Backoff,
+    ) -> Result<bool, Broken> {
+        round.continuity.take(batch.messages().iter().map(Position::from))?;
+        let last = batch.last();
+        let beyond = self.runner.context.runner.until.is_some_and(|until| last.stream_sequence > until);
+        if last.pending > 0 && !beyond {
+            feed.pull_ahead();
+        }
+        if let Some(mut batch) = self.within_end(batch) {
+            self.settle(round, &mut batch).await?;
+            self.watchdog.progress(Instant::now());
+            feed.applied(batch);
+        }
+        self.prove(backoff);
+        Ok(beyond)
     }
 
     /// All is well: a batch is committed, or there is nothing to do.

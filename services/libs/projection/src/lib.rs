@@ -17,6 +17,7 @@ mod continuity;
 mod error;
 mod event_log;
 mod failure;
+mod feed;
 mod identity;
 mod isolation;
 mod leader;

@@ -110,6 +110,8 @@ impl<P: Projection> Runner<P> {
         for migration in applied {
             tracing::info!(migration = %migration, "applied migration {migration}");
         }
+        let planning = connection.plan_for_lookups();
+        within(SESSION_TIMEOUT, planning).await.map_err(|error| Stop::of::<P>(error))?;
         // After a failure, a session that opens is not enough: it shall do something first.
         if backoff.pauses() == 0 {
             self.checks.postgres.pass();

@@ -50,7 +50,7 @@ impl Default for RunnerSettings {
             stream: "WEBHOOKS".to_owned(),
             aside: None,
             until: None,
-            pull: PullLimits { messages: 500, bytes: 8 << 20, wait: Duration::from_secs(1) },
+            pull: PullLimits { messages: 1000, bytes: 8 << 20, wait: Duration::from_secs(1) },
             batch_timeout: Duration::from_mins(2),
             transient_retries_max: 5,
             backoff_min: Duration::from_millis(100),

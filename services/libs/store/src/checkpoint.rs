@@ -4,9 +4,9 @@
 //! from where the mover believes it to be, in the epoch the mover took over with.
 
 use time::OffsetDateTime;
-use tokio_postgres::{Client, GenericClient, Row, Transaction};
+use tokio_postgres::{Client, GenericClient, Row};
 
-use crate::StoreError;
+use crate::{StoreError, Transaction};
 
 /// A row of `projection_checkpoints`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
+use crate::transaction::Statements;
 use crate::{PgSettings, StoreError};
+
+/// What a batch asks for are a few rows by their keys, however large the tables are, which the planner cannot know: each row
+/// through its index. It plans anew each time, for a plan that is kept may have been made while the tables were empty.
+const PLAN_FOR_LOOKUPS: &str = "SET plan_cache_mode = force_custom_plan; SET max_parallel_workers_per_gather = 0; \
+    SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
 
 /// One session on Postgres: the client and the task that drives its socket, which ends with it.
 ///
@@ -12,6 +18,7 @@ use crate::{PgSettings, StoreError};
 /// than the error.
 pub struct Connection {
     client: Client,
+    statements: Statements,
     driver: JoinHandle<()>,
     closed: watch::Receiver<bool>,
 }
@@ -28,9 +35,18 @@ impl Connection {
             }
             ended.send_replace(true);
         });
-        let opened = Self { client, driver, closed };
+        let opened = Self { client, statements: Statements::default(), driver, closed };
         opened.client.batch_execute(&settings.session_sql()).await.map_err(StoreError::Connect)?;
         Ok(opened)
+    }
+
+    /// From now on each statement is planned as if all tables were large and each question about a few rows of them.
+    pub async fn plan_for_lookups(&self) -> Result<(), StoreError> {
+        Ok(self.client.batch_execute(PLAN_FOR_LOOKUPS).await?)
+    }
+
+    pub(crate) fn parts(&mut self) -> (&mut Client, &Statements) {
+        (&mut self.client, &self.statements)
     }
 
     /// Whether the session is over.

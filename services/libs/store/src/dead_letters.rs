@@ -3,11 +3,10 @@
 use hookstream_event::EventId;
 use serde_json::Value;
 use time::OffsetDateTime;
-use tokio_postgres::Transaction;
 use tokio_postgres::types::Json;
 
 use crate::checkpoint::to_bigint;
-use crate::{StoreError, clean_json, clean_text};
+use crate::{StoreError, Transaction, clean_json, clean_text};
 
 /// A row of `dead_letters`.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +43,6 @@ pub async fn insert(
     if letters.is_empty() {
         return Ok(());
     }
-    let statement = tx.prepare(include_str!("dead_letters/insert.sql")).await?;
     // One by one: payloads may be 25 MB each, and a batch of dead letters is rare.
     for letter in letters {
         let sequence = to_bigint(letter.stream_sequence)?;
@@ -52,7 +50,7 @@ pub async fn insert(
         let error = clean_text(&letter.error);
         let error = &error[..error.floor_char_boundary(ERROR_BYTES_MAX)];
         tx.execute(
-            &statement,
+            include_str!("dead_letters/insert.sql"),
             &[
                 &projection,
                 &sequence,

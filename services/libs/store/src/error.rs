@@ -3,6 +3,8 @@ use std::io;
 
 use tokio_postgres::Error as PgError;
 
+use crate::Aftermath;
+
 /// What went wrong in or on the way to Postgres. [`StoreError::kind`] says whose fault it is.
 ///
 /// `Display` does not repeat the source: log the chain.
@@ -140,6 +142,12 @@ impl StoreError {
             source = error.source();
         }
         text
+    }
+}
+
+impl Aftermath for StoreError {
+    fn is_aftermath(&self) -> bool {
+        self.sqlstate() == Some("25P02")
     }
 }
 

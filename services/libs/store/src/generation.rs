@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use tokio_postgres::{Client, GenericClient, Transaction};
+use tokio_postgres::{Client, GenericClient};
 
 use crate::{CORE, Connection, PgSettings, StoreError, migrate};
 
@@ -161,8 +161,8 @@ pub struct Differing {
 
 /// How many rows of `table` differ between the generation in use and that of schema `other`, and the first `limit` of
 /// them.
-pub async fn compare(
-    tx: &Transaction<'_>,
+pub async fn compare<C: GenericClient + Sync>(
+    tx: &C,
     other: &str,
     table: &str,
     limit: i64,

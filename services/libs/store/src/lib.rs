@@ -11,6 +11,7 @@ mod pool;
 mod settings;
 mod text;
 mod tls;
+mod transaction;
 
 pub mod checkpoint;
 pub mod dead_letters;
@@ -25,8 +26,7 @@ pub use migrations::{CORE, MigrationSet, migrate};
 pub use pool::{Pool, PooledClient};
 pub use settings::{PgSettings, SessionTimeouts, SettingsError};
 pub use text::{clean_json, clean_text};
+pub use transaction::{Aftermath, Transaction, together};
 
 pub use postgres_types as types;
-pub use tokio_postgres::{
-    Client, Error as PgError, GenericClient, IsolationLevel, Row, Statement, Transaction,
-};
+pub use tokio_postgres::{Client, Error as PgError, GenericClient, IsolationLevel, Row, Statement};

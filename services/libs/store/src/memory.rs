@@ -3,14 +3,14 @@
 //! The broker forgets an id after 30 s and a sender may redeliver days later, so the memory is what keeps an event
 //! from being applied twice. It is written in the transaction that holds the event's effects.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use hookstream_event::{BodyDigest, EventId};
 use time::{Date, Duration, OffsetDateTime};
-use tokio_postgres::{Client, Transaction};
+use tokio_postgres::Client;
 
-use crate::StoreError;
 use crate::checkpoint::to_bigint;
+use crate::{StoreError, Transaction};
 
 /// How long an id and a digest are remembered, counted from when the gateway received them.
 pub const HORIZON: Duration = Duration::days(7);
@@ -103,6 +103,21 @@ pub async fn remember(
         ],
     )
     .await?;
+    Ok(())
+}
+
+/// Marks events that were remembered and became dead letters.
+pub async fn mark_unprocessed(
+    tx: &Transaction<'_>,
+    projection: &str,
+    stream_sequences: &HashSet<u64>,
+) -> Result<(), StoreError> {
+    if stream_sequences.is_empty() {
+        return Ok(());
+    }
+    let sequences: Vec<i64> =
+        stream_sequences.iter().map(|sequence| to_bigint(*sequence)).collect::<Result<_, _>>()?;
+    tx.execute(include_str!("memory/mark_unprocessed.sql"), &[&projection, &sequences]).await?;
     Ok(())
 }
 

@@ -164,14 +164,14 @@ impl PgSettings {
     }
 
     /// Statements that every session begins with. The server, too, notices soon that a client is gone, and frees its
-    /// locks for a standby.
+    /// locks for a standby. What we ask is short: to compile a statement (`jit`) takes far longer than to run it.
     pub(crate) fn session_sql(&self) -> String {
         let SessionTimeouts { statement, lock, idle_in_transaction } = self.timeouts;
         let schema = self.schema.as_ref().map(|schema| format!("SET search_path = {schema}; "));
         format!(
             "{}SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}; \
              SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 3; SET tcp_keepalives_count = 3; \
-             SET tcp_user_timeout = 20000; \
+             SET tcp_user_timeout = 20000; SET jit = off; \
              SET client_min_messages = 'warning'; SET timezone = 'UTC'",
             schema.unwrap_or_default(),
             statement.as_millis(),

@@ -1,14 +1,14 @@
 use bytes::Bytes;
 use hookstream_bus::Unsent;
 use hookstream_event::header;
-use hookstream_store::{Client, Row, StoreError};
+use hookstream_store::{Connection, PgSettings, Row, Statement, StoreError};
 use time::OffsetDateTime;
 
 use super::tail::Position;
 use crate::announcement::payload;
 
 /// Most announcements of one append.
-const MESSAGES_MAX: i64 = 256;
+const MESSAGES_MAX: i64 = 1000;
 
 /// Once these hold so many bytes, the rest waits for the next append.
 const BYTES_MAX: i64 = 1 << 20;
@@ -29,19 +29,45 @@ pub(super) struct Told {
     payload: Bytes,
 }
 
-/// Reads what comes behind `position`.
-pub(super) async fn read(session: &Client, position: Position) -> Result<Waiting, StoreError> {
-    let Position { origin, cause, ordinal } = position;
-    let limits = (MESSAGES_MAX, BYTES_MAX);
-    let rows = session.query(include_str!("read.sql"), &[&cause, &ordinal, &limits.0, &limits.1]).await?;
-    let mut waiting = Waiting { origin, told: Vec::with_capacity(rows.len()) };
-    for row in &rows {
-        waiting.origin = row.try_get("stream_created")?;
-        if let Some(cause) = row.try_get("cause")? {
-            waiting.told.push(told(row, cause)?);
-        }
+/// The outbox, on a session of its own.
+pub(super) struct Outbox {
+    pub(super) session: Connection,
+    read: Statement,
+    forget: Statement,
+}
+
+impl Outbox {
+    pub(super) async fn open(settings: &PgSettings) -> Result<Self, StoreError> {
+        let session = Connection::open(settings, "hookstream-phase-relay").await?;
+        session.plan_for_lookups().await?;
+        // What is deleted may come back after a crash: it is then passed over again.
+        session.batch_execute("SET synchronous_commit = off").await?;
+        let read = session.prepare(include_str!("read.sql")).await?;
+        let forget = session.prepare(include_str!("forget.sql")).await?;
+        Ok(Self { session, read, forget })
     }
-    Ok(waiting)
+
+    /// Reads what comes behind `position`.
+    pub(super) async fn read(&self, position: Position) -> Result<Waiting, StoreError> {
+        let Position { origin, cause, ordinal } = position;
+        let limits = (MESSAGES_MAX, BYTES_MAX);
+        let rows = self.session.query(&self.read, &[&cause, &ordinal, &limits.0, &limits.1]).await?;
+        let mut waiting = Waiting { origin, told: Vec::with_capacity(rows.len()) };
+        for row in &rows {
+            waiting.origin = row.try_get("stream_created")?;
+            if let Some(cause) = row.try_get("cause")? {
+                waiting.told.push(told(row, cause)?);
+            }
+        }
+        Ok(waiting)
+    }
+
+    /// Removes what is in the stream, up to `position`.
+    pub(super) async fn forget(&self, position: Position) -> Result<(), StoreError> {
+        let Position { origin, cause, ordinal } = position;
+        self.session.execute(&self.forget, &[&origin, &cause, &ordinal]).await?;
+        Ok(())
+    }
 }
 
 fn told(row: &Row, cause: i64) -> Result<Told, StoreError> {
@@ -66,11 +92,4 @@ pub(super) fn messages(waiting: &Waiting) -> Vec<Unsent> {
         Unsent { subject: told.subject.clone(), headers, payload: told.payload.clone() }
     };
     waiting.told.iter().map(message).collect()
-}
-
-/// Removes what is in the stream, up to `position`.
-pub(super) async fn forget(session: &Client, position: Position) -> Result<(), StoreError> {
-    let Position { origin, cause, ordinal } = position;
-    session.execute(include_str!("forget.sql"), &[&origin, &cause, &ordinal]).await?;
-    Ok(())
 }

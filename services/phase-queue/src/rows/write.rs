@@ -87,7 +87,7 @@ impl<'q> Edges<'q> {
 
 async fn write_edges(
     tx: &Transaction<'_>,
-    statement: &str,
+    statement: &'static str,
     edges: &Edges<'_>,
     with_number: bool,
 ) -> Result<(), StoreError> {

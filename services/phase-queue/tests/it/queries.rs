@@ -114,8 +114,7 @@ async fn what_a_batch_asks_is_answered_from_indexes_alone() {
             "INSERT INTO early_reports SELECT 'e-' || n, n, 'x', NULL, true, '2026-01-01Z' FROM generate_series(1, 9000) AS n;
              ANALYZE early_reports",
         ).await?;
-        queue.client.batch_execute("BEGIN").await?;
-        queue.client.query_one(include_str!("../../src/rows/load_control.sql"), &[]).await?;
+        queue.client.plan_for_lookups().await?;
         for (name, statement, arguments) in STATEMENTS {
             queue.client.batch_execute(&format!("PREPARE {name} AS {statement}")).await?;
             let plan = plan_of(&queue.client, &format!("EXECUTE {name} {arguments}")).await?;

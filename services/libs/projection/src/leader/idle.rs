@@ -1,11 +1,12 @@
 use std::time::{Duration, Instant};
 
-use hookstream_bus::{ConsumerState, Message, Operation};
+use hookstream_bus::{ConsumerState, Operation};
 use hookstream_store::{StoreError, checkpoint, memory};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::{Broken, Leader, Round};
+use crate::batch::Batch;
 use crate::failure::{Failure, bounded};
 use crate::identity::check_stream;
 use crate::retention::horizon;
@@ -38,13 +39,12 @@ impl<P: Projection> Leader<'_, P> {
         Ok(true)
     }
 
-    /// The messages up to where we are to end, and whether there were others behind.
-    pub(super) fn within_end(&self, mut messages: Vec<Message>) -> (Vec<Message>, bool) {
-        let Some(until) = self.runner.context.runner.until else { return (messages, false) };
-        let within = messages.partition_point(|message| message.stream_sequence <= until);
-        let beyond = within < messages.len();
-        messages.truncate(within);
-        (messages, beyond)
+    /// What of a batch is not behind where we are to end.
+    pub(super) fn within_end(&self, batch: Batch) -> Option<Batch> {
+        match self.runner.context.runner.until {
+            Some(until) => batch.up_to(until),
+            None => Some(batch),
+        }
     }
 
     /// Whether we are where we are to end. `beyond`: nothing is left for us up to there.

@@ -132,7 +132,7 @@ pub const SETTINGS: &[Setting] = &[
         "Regular expression of the workflow commands that enqueue a phase when a GitHub issue or comment holds one."),
     set("HOOKSTREAM_PHASE_LEASE", "15m", Duration, PROJECTIONS,
         "How long an announced phase may wait for a worker to begin it before it is announced again."),
-    set("HOOKSTREAM_BATCH_MESSAGES_MAX", "500", Count, PROJECTIONS,
+    set("HOOKSTREAM_BATCH_MESSAGES_MAX", "1000", Count, PROJECTIONS,
         "Messages that a projection takes at once."),
     set("HOOKSTREAM_BATCH_BYTES_MAX", "33554432", Count, PROJECTIONS,
         "Bytes that a projection takes at once; must exceed the largest message."),

@@ -6,3 +6,4 @@ mod memory;
 mod migrations;
 mod sql;
 mod tls;
+mod transaction;
