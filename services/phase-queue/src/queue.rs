@@ -246,7 +246,7 @@ impl Queue {
     }
 
     /// What phases were to run that came and went since the queue was loaded, by queue id and position.
-    pub(crate) fn orphans(&self) -> impl Iterator<Item = (&(String, i64), &Map<String, Value>)> {
+    pub fn orphans(&self) -> impl Iterator<Item = (&(String, i64), &Map<String, Value>)> {
         self.plans.values().flat_map(Plan::orphans)
     }
 

@@ -7,3 +7,4 @@ mod plans;
 mod queries;
 mod runner;
 mod support;
+mod tables;

@@ -4,9 +4,10 @@ use hookstream_test_support::run_test;
 use serde_json::json;
 
 use crate::support::{
-    Queue, chain, command, completed, diamond, dump, enqueued, failed, internal, pause, phase, report,
-    started,
+    Queue, chain, command, completed, diamond, dump, dump_of, enqueued, failed, internal, pause, phase,
+    report, started,
 };
+use crate::tables;
 
 #[tokio::test]
 async fn a_plan_of_three_phases_runs_to_its_end() {
@@ -261,6 +262,9 @@ async fn one_batch_or_many_give_the_same_rows() {
         // Phases, settings, totals, edges of what still waits, and a report of a phase that is gone.
         assert_eq!(dump_of_one.len(), 8 + 2 + 1 + 2 + 1);
         assert_eq!(dump_of_one, dump(&in_many.client).await?);
+        // And what is to be announced.
+        let all = tables::names();
+        assert_eq!(dump_of(&in_one.client, &all).await?, dump_of(&in_many.client, &all).await?);
         Ok(())
     })
     .await;

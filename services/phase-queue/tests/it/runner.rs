@@ -4,14 +4,22 @@ use hookstream_store::Client;
 use hookstream_test_support::{SampleEvent, TestNats, run_test};
 use serde_json::json;
 
+use crate::fold::{Random, event};
 use crate::support::{
     Queue, Running, chain, command, commented, completed, diamond, dump, enqueued, failed, internal, pause,
     publish, publisher, started, states, wait_for_checkpoint,
 };
+use crate::tables;
 
 async fn dead_letters(client: &Client) -> anyhow::Result<Vec<(i64, String)>> {
     let sql = "SELECT stream_sequence, reason FROM dead_letters WHERE projection = 'phase_queue' ORDER BY 1";
     client.query(sql, &[]).await?.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// The events that were not legal, as they are recorded with their reasons; all of it but the clock's time.
+async fn recorded(client: &Client) -> anyhow::Result<Vec<String>> {
+    let sql = "SELECT (to_jsonb(d) - 'created_at')::text FROM dead_letters AS d ORDER BY stream_sequence";
+    client.query(sql, &[]).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 #[tokio::test]
@@ -33,14 +41,38 @@ async fn the_rows_follow_the_stream_and_a_replay_gives_the_same_bytes() {
         assert_eq!(queue.states(8).await?, "completed ready completed");
         assert_eq!(queue.states(42).await?, "ready");
         assert_eq!(dead_letters(&queue.client).await?, []);
-        let first = dump(&queue.client).await?;
-        running.stop().await?;
 
-        let empty = Queue::create().await;
-        let running = Running::start(&nats, &empty.database);
-        wait_for_checkpoint(&empty.client, last).await;
-        assert_eq!(dump(&empty.client).await?, first);
-        running.stop().await
+        // Then much that is legal, and much that is not.
+        let mut random = Random(20_261_125);
+        let more = (0..300).map(|_| event(&mut random).0);
+        let last = publish(&publisher, [pause("queue.resumed")].into_iter().chain(more)).await;
+        wait_for_checkpoint(&queue.client, last).await;
+        running.stop().await?;
+        let first = dump(&queue.client).await?;
+        let letters = recorded(&queue.client).await?;
+        for table in tables::names().into_iter().filter(|table| *table != "phase_outbox") {
+            assert!(
+                first.iter().any(|row| row.starts_with(table)),
+                "nothing in {table}, so nothing is compared"
+            );
+        }
+        assert!(letters.len() > 20, "{letters:#?}");
+
+        for messages in [1, 7, 1000] {
+            let empty = Queue::create().await;
+            let running = Running::start_by(messages, &nats, &empty.database);
+            wait_for_checkpoint(&empty.client, last).await;
+            running.stop().await?;
+            for (again, first) in
+                [(dump(&empty.client).await?, &first), (recorded(&empty.client).await?, &letters)]
+            {
+                for (again, first) in again.iter().zip(first) {
+                    assert_eq!(again, first, "in batches of {messages}");
+                }
+                assert_eq!(again.len(), first.len(), "in batches of {messages}");
+            }
+        }
+        Ok(())
     })
     .await;
 }

@@ -3,13 +3,17 @@ use std::time::Duration;
 use hookstream_bus::Publisher;
 use hookstream_event::RecordedEvent;
 use hookstream_phase_queue::{MIGRATIONS, PhaseQueue};
-use hookstream_projection::{Claim, ClaimedEvent, Context, Projection as _, RunError, RunnerSettings, run};
+use hookstream_projection::{
+    Claim, ClaimedEvent, Context, Projection as _, Refused, RunError, RunnerSettings, run,
+};
 use hookstream_runtime::{Health, Metrics, ProcessInfo};
 use hookstream_store::{Client, Connection};
 use hookstream_test_support::{SampleEvent, TestDatabase, TestNats, eventually};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::tables;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -33,8 +37,19 @@ impl Running {
     }
 
     pub(crate) fn start_as(projection: PhaseQueue, nats: &TestNats, database: &TestDatabase) -> Self {
+        Self::start_in(projection, context(nats, database))
+    }
+
+    /// In batches of so many messages at most.
+    pub(crate) fn start_by(messages: usize, nats: &TestNats, database: &TestDatabase) -> Self {
+        let mut context = context(nats, database);
+        context.runner.pull.messages = messages;
+        Self::start_in(projection(), context)
+    }
+
+    fn start_in(projection: PhaseQueue, context: Context) -> Self {
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(run(projection, context(nats, database), shutdown.clone()));
+        let task = tokio::spawn(run(projection, context, shutdown.clone()));
         Self { shutdown, task }
     }
 
@@ -112,11 +127,19 @@ impl Queue {
         &mut self,
         samples: impl IntoIterator<Item = SampleEvent>,
     ) -> anyhow::Result<Vec<&'static str>> {
+        Ok(self.refused(samples).await?.into_iter().map(|refused| refused.reason).collect())
+    }
+
+    /// The same with all that is recorded of those that were refused.
+    pub(crate) async fn refused(
+        &mut self,
+        samples: impl IntoIterator<Item = SampleEvent>,
+    ) -> anyhow::Result<Vec<Refused>> {
         let batch: Vec<_> = samples.into_iter().map(|sample| self.record(&sample)).collect();
         let tx = self.client.transaction().await?;
         let applied = projection().apply(&tx, &batch).await?;
         tx.commit().await?;
-        Ok(applied.refused.into_iter().map(|refused| refused.reason).collect())
+        Ok(applied.refused)
     }
 
     /// The same with a batch for each.
@@ -164,11 +187,17 @@ pub(crate) async fn states(client: &Client, parent_issue: i64) -> anyhow::Result
 
 /// Every row of every table of the queue but the outbox, byte for byte as Postgres prints it.
 pub(crate) async fn dump(client: &Client) -> anyhow::Result<Vec<String>> {
-    let sql = "SELECT r::text FROM phase_queue AS r UNION ALL SELECT r::text FROM queue_config AS r
-         UNION ALL SELECT r::text FROM queue_state AS r UNION ALL SELECT r::text FROM phase_dependencies AS r
-         UNION ALL SELECT r::text FROM early_reports AS r UNION ALL SELECT r::text FROM shelved_phases AS r
-         ORDER BY 1";
-    client.query(sql, &[]).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    let mut tables = tables::names();
+    tables.retain(|table| *table != "phase_outbox");
+    dump_of(client, &tables).await
+}
+
+/// Every row of these tables, byte for byte as Postgres prints it.
+pub(crate) async fn dump_of(client: &Client, tables: &[&str]) -> anyhow::Result<Vec<String>> {
+    let rows: Vec<_> =
+        tables.iter().map(|table| format!("SELECT '{table} ' || r::text FROM {table} AS r")).collect();
+    let sql = format!("{} ORDER BY 1", rows.join(" UNION ALL "));
+    client.query(&sql, &[]).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// An internal event with a delivery id of its own.
@@ -259,4 +288,14 @@ pub(crate) fn commented(delivery_id: &str, issue: i64, comment_id: i64, text: &s
         "sender": {"login": "jo", "type": "User"},
     });
     SampleEvent::github("issue_comment", delivery_id, &body)
+}
+
+/// What GitHub tells of an issue itself: `closed`, `reopened`, ….
+pub(crate) fn issue_event(issue: i64, action: &str) -> SampleEvent {
+    let body = json!({
+        "action": action,
+        "issue": {"id": 900, "number": issue, "title": "Crash", "body": null},
+        "repository": {"full_name": "octo-org/octo-repo"},
+    });
+    SampleEvent::github("issues", &hookstream_test_support::unique_id(), &body)
 }
