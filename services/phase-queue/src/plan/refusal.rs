@@ -1,22 +1,24 @@
 use crate::State;
 
-/// Why an event is not legal as things stand. It has changed nothing.
+/// Why an event is not legal as things stand. It has changed nothing. The text names the field at fault first.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// No phase has this queue id.
-    #[error("there is no phase {queue_id} in the queue")]
+    #[error("queue_id {queue_id} is not in the queue")]
     UnknownPhase {
         /// The queue id.
         queue_id: String,
     },
     /// The queue id names another phase already.
-    #[error("queue id {queue_id} was used for other contents")]
+    #[error("queue_id {queue_id} was enqueued before, with other contents or in another plan")]
     QueueIdReused {
         /// The queue id.
         queue_id: String,
     },
     /// The plan has an unfinished phase of this number.
-    #[error("issue {parent_issue} has an unfinished phase {phase_number} ({queue_id}, {status}) already")]
+    #[error(
+        "phase_number {phase_number} of issue {parent_issue} is that of an unfinished phase ({queue_id}, {status})"
+    )]
     PhaseExists {
         /// The plan's issue.
         parent_issue: i64,
@@ -28,16 +30,16 @@ pub enum Refusal {
         status: &'static str,
     },
     /// A plan without phases.
-    #[error("the plan has no phases")]
+    #[error("phases is empty")]
     EmptyPlan,
     /// A phase number out of range.
-    #[error("phase number {phase_number} is not within 1 to 20")]
+    #[error("phase_number {phase_number} is not within 1 to 20")]
     InvalidNumber {
         /// The number.
         phase_number: i32,
     },
     /// A phase number or a queue id occurs twice in one plan.
-    #[error("phase {phase_number} ({queue_id}) occurs twice in the plan")]
+    #[error("phase_number {phase_number} or queue_id {queue_id} occurs twice in the plan")]
     RepeatedPhase {
         /// The phase's number.
         phase_number: i32,
@@ -45,7 +47,7 @@ pub enum Refusal {
         queue_id: String,
     },
     /// A phase that depends on itself, or on a later one: the plan could hold a cycle.
-    #[error("phase {phase_number} depends on phase {dependency}, which does not come before it")]
+    #[error("depends_on_phases of phase {phase_number} has {dependency}, which does not come before it")]
     InvalidDependency {
         /// The phase's number.
         phase_number: i32,
@@ -54,7 +56,7 @@ pub enum Refusal {
     },
     /// A dependency that is neither in the plan nor in the queue, and that no later event can bring.
     #[error(
-        "phase {phase_number} depends on phase {dependency}, which is neither in the plan nor in the queue"
+        "depends_on_phases of phase {phase_number} has {dependency}, which is neither in the plan nor in the queue"
     )]
     UnknownDependency {
         /// The phase's number.
@@ -63,7 +65,9 @@ pub enum Refusal {
         dependency: i32,
     },
     /// The event gives a queue id, and a plan or number that is not that phase's.
-    #[error("{queue_id} is phase {phase_number} of issue {parent_issue}, which is not what the event says")]
+    #[error(
+        "queue_id {queue_id} is phase {phase_number} of issue {parent_issue}, which is not what the event says"
+    )]
     PhaseMismatch {
         /// The queue id.
         queue_id: String,
@@ -73,13 +77,13 @@ pub enum Refusal {
         phase_number: i32,
     },
     /// The event names a run that several phases are running under.
-    #[error("run {adw_id} runs more than one phase: name the phase by its queue id")]
+    #[error("adw_id {adw_id} runs more than one phase: name the phase by its queue_id")]
     AmbiguousRun {
         /// The run.
         adw_id: String,
     },
     /// Only a ready (or running) phase can do this.
-    #[error("phase {queue_id} is {status}")]
+    #[error("queue_id {queue_id} is {status}")]
     NotReady {
         /// The queue id.
         queue_id: String,
@@ -87,7 +91,7 @@ pub enum Refusal {
         status: &'static str,
     },
     /// Another run has the phase.
-    #[error("phase {queue_id} is run by {running}, not by {adw_id}")]
+    #[error("queue_id {queue_id} is run by adw_id {running}, not by {adw_id}")]
     OtherRun {
         /// The queue id.
         queue_id: String,
@@ -97,7 +101,7 @@ pub enum Refusal {
         adw_id: String,
     },
     /// The phase has run, and this report is not the one that ended it.
-    #[error("phase {queue_id} has {status} already, by run {adw_id}")]
+    #[error("queue_id {queue_id} has {status} already, by adw_id {adw_id}")]
     AlreadyFinished {
         /// The queue id.
         queue_id: String,
@@ -107,7 +111,7 @@ pub enum Refusal {
         adw_id: String,
     },
     /// A phase that is not in the queue yet was reported before, in other words.
-    #[error("queue_id {queue_id} is not in the queue, and run {adw_id} has reported its end already")]
+    #[error("queue_id {queue_id} is not in the queue, and adw_id {adw_id} has reported its end already")]
     AlreadyReported {
         /// The queue id.
         queue_id: String,
@@ -115,7 +119,7 @@ pub enum Refusal {
         adw_id: String,
     },
     /// Only a failed phase can be retried.
-    #[error("phase {queue_id} is {status}; only a failed phase can be retried")]
+    #[error("queue_id {queue_id} is {status}: only a failed phase can be retried")]
     NotFailed {
         /// The queue id.
         queue_id: String,
@@ -123,7 +127,7 @@ pub enum Refusal {
         status: &'static str,
     },
     /// The phase has been replaced by one that was enqueued later under its number.
-    #[error("phase {queue_id} was replaced by {successor}")]
+    #[error("queue_id {queue_id} was replaced by {successor}")]
     Superseded {
         /// The queue id.
         queue_id: String,
@@ -131,13 +135,13 @@ pub enum Refusal {
         successor: String,
     },
     /// A running phase cannot be taken out of the queue.
-    #[error("phase {queue_id} is running")]
+    #[error("queue_id {queue_id} is running")]
     Running {
         /// The queue id.
         queue_id: String,
     },
     /// A completed phase cannot be taken out while others wait with it as a dependency: they would wait for ever.
-    #[error("phase {queue_id} has completed, and phase {dependent} still counts on that")]
+    #[error("queue_id {queue_id} has completed, and {dependent} still counts on that")]
     StillNeeded {
         /// The queue id.
         queue_id: String,

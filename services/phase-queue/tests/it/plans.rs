@@ -1,7 +1,7 @@
 //! Plans in the tables, batch by batch.
 
 use hookstream_test_support::run_test;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
     Queue, chain, command, completed, diamond, dump, dump_of, enqueued, failed, internal, pause, phase,
@@ -26,7 +26,7 @@ async fn a_plan_of_three_phases_runs_to_its_end() {
             assert_eq!(queue.states(7).await?, states);
         }
         let sql = "SELECT to_jsonb(p) - 'content_sha256' FROM phase_queue AS p WHERE queue_id = '7-2'";
-        let row: serde_json::Value = queue.client.query_one(sql, &[]).await?.try_get(0)?;
+        let row: Value = queue.client.query_one(sql, &[]).await?.try_get(0)?;
         let expected = json!({
             "queue_id": "7-2", "parent_issue": 7, "phase_number": 2, "issue_number": null, "status": "completed",
             "held": false, "announcements": 1, "announced_at": null, "waiting_on": 0,
@@ -178,6 +178,69 @@ async fn what_is_not_legal_is_refused_with_a_code_and_changes_nothing() {
         ];
         assert_eq!(refused, codes);
         assert_eq!(dump(&queue.client).await?, before);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_reason_that_is_recorded_names_the_field() {
+    run_test(async || {
+        let mut queue = Queue::create().await;
+        queue.apply([chain(7, 3), chain(8, 1), started(7, 1)]).await?;
+        let with = |mut body: Value, field: &str, value: Value| {
+            body[field] = value;
+            internal(&body)
+        };
+        let lone = |queue_id: &str, number: i32| {
+            let mut body = phase(7, number, &[]);
+            body["type"] = json!("phase.enqueued");
+            (body["parent_issue"], body["queue_id"]) = (json!(7), json!(queue_id));
+            body
+        };
+        let incomplete = json!({"type": "plan.enqueued", "parent_issue": 9, "phases": [phase(9, 2, &[1])]});
+        let cases = [
+            (command("phase.retried", 9, 1), "queue_id 9-1 is not in the queue"),
+            (started(9, 1), "queue_id 9-1 is not in the queue"),
+            (command("phase.dequeued", 9, 1), "queue_id 9-1 is not in the queue"),
+            (command("phase.execution_requested", 9, 1), "queue_id 9-1 is not in the queue"),
+            (
+                with(report(7, 1, "completed"), "parent_issue", json!(8)),
+                "queue_id 7-1 is phase 1 of issue 7, which is not what the event says",
+            ),
+            (
+                with(report(7, 1, "completed"), "phase_number", json!(2)),
+                "queue_id 7-1 is phase 1 of issue 7, which is not what the event says",
+            ),
+            (
+                with(lone("7-1", 1), "priority", json!(10)),
+                "queue_id 7-1 was enqueued before, with other contents or in another plan",
+            ),
+            // Of another plan.
+            (
+                internal(&lone("8-1", 4)),
+                "queue_id 8-1 was enqueued before, with other contents or in another plan",
+            ),
+            (
+                internal(&lone("new", 2)),
+                "phase_number 2 of issue 7 is that of an unfinished phase (7-2, queued)",
+            ),
+            (
+                internal(&incomplete),
+                "depends_on_phases of phase 2 has 1, which is neither in the plan nor in the queue",
+            ),
+            (
+                with(report(7, 1, "completed"), "adw_id", json!("other")),
+                "queue_id 7-1 is run by adw_id adw-7-1, not by other",
+            ),
+            (completed(7, 2), "queue_id 7-2 is queued"),
+            (command("phase.retried", 7, 2), "queue_id 7-2 is queued: only a failed phase can be retried"),
+            (command("phase.dequeued", 7, 1), "queue_id 7-1 is running"),
+        ];
+        for (event, reason) in cases {
+            let refused = queue.refused([event]).await?;
+            assert_eq!(refused.iter().map(|refused| refused.error.as_str()).collect::<Vec<_>>(), [reason]);
+        }
         Ok(())
     })
     .await;
