@@ -6,6 +6,6 @@ mod pipeline;
 mod processes;
 mod sender;
 
-pub use pipeline::{Pipeline, Start};
+pub use pipeline::{Pipeline, Start, binary};
 pub use processes::{Process, running_below};
 pub use sender::{Answer, Delivery, Sender};

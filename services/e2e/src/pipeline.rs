@@ -156,7 +156,7 @@ fn said(data_dir: &Path) -> String {
 }
 
 /// A binary of this workspace, in the folder that cargo built this test into.
-fn binary(name: &str) -> Result<PathBuf> {
+pub fn binary(name: &str) -> Result<PathBuf> {
     let test = std::env::current_exe()?;
     let profile = test.parent().and_then(Path::parent).context("target/<profile>/deps/<test>")?;
     let path = profile.join(name);

@@ -8,3 +8,7 @@ mod phase_crash;
 mod phases;
 mod restart;
 mod tables;
+
+// The rows that the pure fold of a history makes, as the tests of the phase queue have them.
+#[path = "../../../phase-queue/tests/it/tables.rs"]
+mod phase_tables;

@@ -1,37 +1,62 @@
 //! kill -9 of whatever takes part, at random points while many plans run to their end: every phase runs, in an order that
 //! its dependencies allow, each announcement comes once, and the tables are the pure fold of the stream.
+#![expect(clippy::print_stdout, reason = "the seed repeats a run, and what was killed when explains it")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::fs;
+use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use hookstream_bus::{Bus, StoredMessage};
-use hookstream_e2e::{Pipeline, Sender, Start};
+use bytes::Bytes;
+use hookstream_bus::{Bus, Message, PullLimits, Selection, Start as ReadFrom};
+use hookstream_e2e::{Delivery, Pipeline, Sender, Start};
 use hookstream_event::internal;
 use hookstream_phase_queue::{Moment, Queue, Step};
+use hookstream_store::Connection;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::process::{Child, Command};
 
 use crate::deliveries::Signer;
+use crate::phase_tables as tables;
 
 const PLANS: u64 = 200;
-const WORKERS: usize = 12;
-const KILLS: usize = 16;
+/// Each takes one phase at a time.
+const WORKERS: usize = 6;
+/// As many phases are announced at once as give every worker the next one without a wait.
+const MAX_CONCURRENT: usize = 24;
 const VICTIMS: [&str; 5] =
     ["hookstream-phase-queue", "postgres", "worker", "nats-server", "hookstream-backend"];
+/// How often each is killed.
+const KILLS_OF_EACH: usize = 3;
 const PATIENCE: Duration = Duration::from_mins(10);
 
-/// Random enough, and the same every time (`SplitMix64`, by Steele, Lea and Flood).
+/// What a worker runs: says in one file when it begins and ends, and whether somebody else runs the same phase now.
+const PHASE: &str = r#"
+    exec 9> "held/$HOOKSTREAM_QUEUE_ID"
+    flock -n 9 || echo "beside $HOOKSTREAM_QUEUE_ID $HOOKSTREAM_ANNOUNCEMENT $HOOKSTREAM_ATTEMPT" >> runs
+    echo "begin $HOOKSTREAM_QUEUE_ID $HOOKSTREAM_ANNOUNCEMENT $HOOKSTREAM_ATTEMPT" >> runs
+    sleep 0.01
+    echo "end $HOOKSTREAM_QUEUE_ID $HOOKSTREAM_ANNOUNCEMENT $HOOKSTREAM_ATTEMPT" >> runs
+"#;
+
+/// Random enough, and the same every time for one seed (`SplitMix64`, by Steele, Lea and Flood).
 struct Random(u64);
 
 impl Random {
-    fn below(&mut self, end: u64) -> u64 {
+    /// By `HOOKSTREAM_CRASH_SEED`, if that is set.
+    fn seeded() -> Self {
+        let given = std::env::var("HOOKSTREAM_CRASH_SEED").ok();
+        let seed = given.map_or(20_261_125, |seed| seed.parse().expect("HOOKSTREAM_CRASH_SEED is a number"));
+        println!("HOOKSTREAM_CRASH_SEED={seed}");
+        Self(seed)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
+        usize::try_from((mixed ^ (mixed >> 31)) % u64::try_from(end).unwrap()).unwrap()
     }
 }
 
@@ -48,182 +73,258 @@ fn plan(issue: u64, random: &mut Random) -> Value {
         })
     };
     let phases: Vec<Value> = (1..=1 + issue % 20).map(|number| phase(number, random)).collect();
-    json!({"type": "plan.enqueued", "parent_issue": issue, "phases": phases})
+    json!({"parent_issue": issue, "phases": phases})
 }
 
-/// What the stream holds at `sequence`, however often NATS is away meanwhile; none if it does not hold it yet.
-async fn message_at(bus: &Bus, stream: &str, sequence: u64) -> Option<StoredMessage> {
-    let start = Instant::now();
-    loop {
-        match bus.message_at(stream, sequence).await {
-            Ok(found) => return found,
-            Err(error) => assert!(start.elapsed() < PATIENCE, "{error}"),
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+/// The victims, and after how many completed phases each is killed, the first one first.
+fn kills(phases: usize, random: &mut Random) -> Vec<(usize, &'static str)> {
+    let mut kills: Vec<_> = VICTIMS
+        .iter()
+        .flat_map(|victim| [*victim; KILLS_OF_EACH])
+        .map(|victim| (random.below(phases * 9 / 10), victim))
+        .collect();
+    kills.sort_unstable();
+    kills
+}
+
+/// Several `hookstream work`, of one name.
+struct Workers<'p> {
+    pipeline: &'p Pipeline,
+    folder: PathBuf,
+    running: Vec<Child>,
+}
+
+impl<'p> Workers<'p> {
+    fn start(pipeline: &'p Pipeline) -> Self {
+        let folder = pipeline.data_dir().join("phases");
+        fs::create_dir_all(folder.join("held")).unwrap();
+        let mut workers = Self { pipeline, folder, running: Vec::new() };
+        workers.running = (0..WORKERS).map(|_| workers.start_one()).collect();
+        workers
+    }
+
+    fn start_one(&self) -> Child {
+        let said = fs::File::options().create(true).append(true).open(self.folder.join("workers")).unwrap();
+        Command::new(hookstream_e2e::binary("hookstream").unwrap())
+            .args(["work", "--run", PHASE])
+            .current_dir(&self.folder)
+            .env("HOOKSTREAM_DATA_DIR", self.pipeline.data_dir())
+            .env("HOOKSTREAM_WORK_LEASE", "2s")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(said)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    }
+
+    /// Kills one with SIGKILL, and starts another in its place.
+    async fn kill(&mut self, which: usize) {
+        let ended = self.running[which].try_wait().unwrap();
+        assert_eq!(ended, None, "a worker ended by itself:\n{}", self.file("workers"));
+        self.running[which].kill().await.unwrap();
+        self.running[which] = self.start_one();
+    }
+
+    fn file(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.join(name)).unwrap()
     }
 }
 
-/// Runs what is announced: reports the beginning and the end of each phase. Begins at the first announcement whenever it
-/// is started, as a worker does whose consumer was lost; what it reports twice has the same id.
-fn start_worker(pipeline: &Pipeline, ended: &Arc<AtomicUsize>, bus: Bus) -> JoinHandle<()> {
-    let signer = Arc::new(Signer::new(pipeline));
-    let gateway = pipeline.value("GATEWAY_URL").to_owned();
-    let ended = Arc::clone(ended);
-    tokio::spawn(async move {
-        let mut lanes = Vec::new();
-        let mut tasks = tokio::task::JoinSet::new();
-        for _ in 0..WORKERS {
-            let (give, mut take) = mpsc::channel::<Value>(1);
-            lanes.push(give);
-            let (signer, mut sender, ended) =
-                (Arc::clone(&signer), Sender::new(&gateway), Arc::clone(&ended));
-            tasks.spawn(async move {
-                while let Some(phase) = take.recv().await {
-                    let text = |name: &str| phase[name].as_str().unwrap().to_owned();
-                    let (queue_id, adw_id) = (text("queue_id"), text("adw_id"));
-                    let started = json!({"type": "phase.started", "queue_id": queue_id, "adw_id": adw_id});
-                    let done = json!({
-                        "type": "workflow.completed", "queue_id": queue_id, "adw_id": adw_id, "status": "completed",
-                    });
-                    for (what, body) in [("start", started), ("end", done)] {
-                        let id = format!("{what}-{queue_id}-{}", phase["announcement"]);
-                        sender.deliver(&signer.internal(&id, &body)).await.unwrap();
-                    }
-                    ended.fetch_add(1, Ordering::SeqCst);
-                }
-            });
+/// A command of the backend, under a key of its own.
+fn command(pipeline: &Pipeline, path: &'static str, key: &str, body: &Value) -> Delivery {
+    let token = pipeline.value("HOOKSTREAM_API_TOKEN");
+    Delivery {
+        event_id: format!("internal:{key}"),
+        path,
+        headers: vec![
+            ("authorization", format!("Bearer {token}")),
+            ("content-type", "application/json".to_owned()),
+            ("idempotency-key", key.to_owned()),
+        ],
+        body: Bytes::from(body.to_string()),
+    }
+}
+
+/// Enqueues plans, every other one by the backend: some beforehand, the others while it goes on.
+async fn enqueue(pipeline: &Pipeline, plans: &[Value]) {
+    let signer = Signer::new(pipeline);
+    let mut gateway = Sender::new(pipeline.value("GATEWAY_URL"));
+    let mut backend = Sender::new(pipeline.value("BACKEND_URL"));
+    for (at, plan) in plans.iter().enumerate() {
+        let key = format!("plan-{}", plan["parent_issue"]);
+        if at % 2 == 0 {
+            backend.deliver(&command(pipeline, "/api/v1/queue/plan", &key, plan)).await.unwrap();
+        } else {
+            let mut event = plan.clone();
+            event["type"] = json!("plan.enqueued");
+            gateway.deliver(&signer.internal(&key, &event)).await.unwrap();
         }
-        let mut sequence = 1;
-        let mut lane = 0;
-        loop {
-            let Some(message) = message_at(&bus, "PHASES", sequence).await else {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                continue;
-            };
-            sequence += 1;
-            if message.subject.rsplit('.').next() == Some("ready") {
-                lane = (lane + 1) % lanes.len();
-                lanes[lane].send(serde_json::from_slice(&message.payload).unwrap()).await.unwrap();
-            }
-        }
-    })
+    }
+}
+
+/// How many phases have completed; none while Postgres is away.
+async fn completed(database: &mut Option<Connection>, pipeline: &Pipeline) -> Option<usize> {
+    if database.is_none() {
+        *database = pipeline.database().await.ok();
+    }
+    let sql = "SELECT count(*) FROM phase_queue WHERE status = 'completed'";
+    let Ok(row) = database.as_ref()?.query_one(sql, &[]).await else {
+        *database = None;
+        return None;
+    };
+    usize::try_from(row.get::<_, i64>(0)).ok()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn plans_run_to_their_end_whatever_is_killed() {
     let pipeline = Pipeline::start(Start::default()).await.unwrap();
-    let (signer, mut sender) = (Signer::new(&pipeline), Sender::new(pipeline.value("GATEWAY_URL")));
-    let operator = pipeline.nats("NATS_URL", "operator").await.unwrap();
-    let mut random = Random(20_261_125);
-    let configured = json!({"type": "queue.configured", "max_concurrent": WORKERS});
-    sender.deliver(&signer.internal("configured", &configured)).await.unwrap();
-    let mut phases = BTreeMap::new();
-    for issue in 1..=PLANS {
-        let plan = plan(issue, &mut random);
-        for phase in plan["phases"].as_array().unwrap() {
-            phases.insert(phase["queue_id"].as_str().unwrap().to_owned(), phase.clone());
-        }
-        sender.deliver(&signer.internal(&format!("plan-{issue}"), &plan)).await.unwrap();
-    }
+    let mut random = Random::seeded();
+    let plans: Vec<Value> = (1..=PLANS).map(|issue| plan(issue, &mut random)).collect();
+    let phases: BTreeMap<String, Value> = plans
+        .iter()
+        .flat_map(|plan| plan["phases"].as_array().unwrap())
+        .map(|phase| (phase["queue_id"].as_str().unwrap().to_owned(), phase.clone()))
+        .collect();
+    let configured = json!({"max_concurrent": MAX_CONCURRENT});
+    let configured = command(&pipeline, "/api/v1/queue/config", "configured", &configured);
+    Sender::new(pipeline.value("BACKEND_URL")).deliver(&configured).await.unwrap();
 
-    let ended = Arc::new(AtomicUsize::new(0));
-    let mut worker = start_worker(&pipeline, &ended, operator.clone());
+    let mut workers = Workers::start(&pipeline);
+    let mut kills = kills(phases.len(), &mut random);
+    kills.reverse();
     let start = Instant::now();
-    let mut killed = 0;
-    let mut completed = 0;
-    let mut next_kill = 20;
-    while completed < phases.len() {
-        let seen = "SELECT count(*) FROM phase_queue WHERE status = 'completed'";
-        if let Ok(database) = pipeline.database().await
-            && let Ok(row) = database.query_one(seen, &[]).await
-        {
-            completed = usize::try_from(row.get::<_, i64>(0)).unwrap();
-        }
-        if completed >= next_kill && killed < KILLS {
-            match VICTIMS[killed % VICTIMS.len()] {
-                "worker" => {
-                    worker.abort();
-                    worker = start_worker(&pipeline, &ended, operator.clone());
+    let run = async {
+        let (mut database, mut done) = (None, 0);
+        while done < phases.len() {
+            done = completed(&mut database, &pipeline).await.unwrap_or(done);
+            while let Some((_, victim)) = kills.pop_if(|(at, _)| *at <= done) {
+                println!("{:>6.1?} {done:>5} completed: kill {victim}", start.elapsed());
+                match victim {
+                    "worker" => workers.kill(random.below(WORKERS)).await,
+                    process => kill(&pipeline, process).await,
                 }
-                process => pipeline.kill(process).unwrap(),
             }
-            killed += 1;
-            let rest = (phases.len() - next_kill) / KILLS;
-            next_kill += 1 + usize::try_from(random.below(u64::try_from(rest).unwrap() * 2)).unwrap();
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{done} of {} phases after {PATIENCE:?}; the workers said:\n{}",
+                phases.len(),
+                workers.file("workers")
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        assert!(start.elapsed() < PATIENCE, "{completed} of {} phases after {PATIENCE:?}", phases.len());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    worker.abort();
-    assert!(killed >= KILLS / 2, "only {killed} kills: the plans ran too fast to mean anything");
-    assert_announcements(&operator, &phases).await;
-    assert_tables_are_the_fold(&pipeline, &operator).await;
+    };
+    tokio::join!(enqueue(&pipeline, &plans), run);
+    println!("{:>6.1?} all {} completed", start.elapsed(), phases.len());
+    assert_runs(&workers.file("runs"), &phases);
+
+    let operator = pipeline.nats("NATS_URL", "operator").await.unwrap();
+    let fold = assert_tables_are_the_fold(&pipeline, &operator).await;
+    assert_announcements(&operator, &fold).await;
+    drop(workers);
     pipeline.stop().await.unwrap();
 }
 
-/// Each status of each phase was announced once, and no phase ran before what it depends on had completed.
-async fn assert_announcements(operator: &Bus, phases: &BTreeMap<String, Value>) {
-    let (mut told, mut completed) = (BTreeSet::new(), BTreeSet::new());
-    let mut sequence = 1;
-    while completed.len() < phases.len() {
-        let Some(message) = message_at(operator, "PHASES", sequence).await else {
-            // The last ones may still be on their way.
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            continue;
-        };
-        sequence += 1;
-        let phase: Value = serde_json::from_slice(&message.payload).unwrap();
-        let (queue_id, status) = (phase["queue_id"].as_str().unwrap(), phase["status"].as_str().unwrap());
-        let line = format!("{queue_id} {status} {}", phase["announcement"]);
-        assert!(told.insert(line.clone()), "{line} was announced twice");
-        match status {
-            "ready" | "running" => {
-                for number in phases[queue_id]["depends_on_phases"].as_array().unwrap() {
-                    let dependency = format!("q-{}-{number}", phase["parent_issue"]);
-                    assert!(completed.contains(&dependency), "{line} before {dependency} had completed");
-                }
-            }
-            "completed" => {
-                assert!(told.contains(&format!("{queue_id} ready 1")), "{line}, but never ready");
-                completed.insert(queue_id.to_owned());
-            }
-            _ => {}
-        }
+/// Kills a process of the pipeline, which may be on its way up again from the last time.
+async fn kill(pipeline: &Pipeline, process: &str) {
+    let start = Instant::now();
+    while let Err(error) = pipeline.kill(process) {
+        assert!(start.elapsed() < PATIENCE, "{error}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// Folds the stream with the pure state machine and compares.
-async fn assert_tables_are_the_fold(pipeline: &Pipeline, operator: &Bus) {
-    let last = operator.stream_state("WEBHOOKS").await.unwrap().last_sequence;
+/// Every phase ran to its end, after what it depends on had, never beside itself, and again only on another attempt.
+fn assert_runs(runs: &str, phases: &BTreeMap<String, Value>) {
+    let (mut begun, mut ended) = (BTreeSet::new(), BTreeSet::new());
+    for line in runs.lines() {
+        let (what, run) = line.split_once(' ').unwrap();
+        let queue_id = run.split(' ').next().unwrap();
+        match what {
+            "begin" => {
+                assert!(begun.insert(run), "run {run} began twice");
+                for number in phases[queue_id]["depends_on_phases"].as_array().unwrap() {
+                    let dependency = format!("{}-{number}", queue_id.rsplit_once('-').unwrap().0);
+                    assert!(ended.contains(dependency.as_str()), "{line}, before {dependency} had ended");
+                }
+            }
+            "end" => {
+                ended.insert(queue_id);
+            }
+            _ => panic!("a phase ran beside itself: {line}"),
+        }
+    }
+    let missing: Vec<_> = phases.keys().filter(|queue_id| !ended.contains(queue_id.as_str())).collect();
+    assert!(missing.is_empty(), "these never ran to their end: {missing:?}");
+    println!("{} runs of {} phases", begun.len(), phases.len());
+}
+
+/// All that a stream holds.
+async fn all_of(bus: &Bus, stream: &str) -> Vec<Message> {
+    let limits = PullLimits { messages: 500, bytes: 8 << 20, wait: Duration::from_secs(1) };
+    let mut reader = bus.reader(stream, ReadFrom::Sequence(1), Selection::default());
+    let mut all = Vec::new();
+    while !reader.is_at_end() {
+        all.extend(reader.read(&limits).await.unwrap());
+    }
+    reader.end().await;
+    all
+}
+
+/// Folds the stream with the pure state machine, and compares every column of every table. Nothing was refused.
+async fn assert_tables_are_the_fold(pipeline: &Pipeline, operator: &Bus) -> Queue {
     let (mut fold, mut known) = (Queue::default(), BTreeSet::new());
-    for sequence in 1..=last {
-        let message = message_at(operator, "WEBHOOKS", sequence).await.expect("nothing is taken out of it");
-        let id = message.headers.iter().find(|(name, _)| name == "Nats-Msg-Id").map(|(_, id)| id.clone());
-        if !known.insert(id.expect("every event has an id")) {
+    for message in all_of(operator, "WEBHOOKS").await {
+        let event = message.to_event().unwrap();
+        if !known.insert(event.envelope.id.to_string()) {
             continue;
         }
-        let event = internal::decode(&message.payload, None).unwrap();
-        let step = Step::from_internal(event).expect("it concerns the queue");
-        let position = i64::try_from(sequence).unwrap();
-        let _ = fold.apply(step, Moment { position, at: message.recorded_at });
+        let step =
+            internal::decode_stored(&event.payload, event.envelope.event_type.internal_name()).unwrap();
+        let step = Step::from_internal(step).expect("it concerns the queue");
+        let position = i64::try_from(event.stream_sequence).unwrap();
+        let taken = fold.apply(step, Moment { position, at: event.recorded_at });
+        assert!(taken.is_ok(), "{} at {position}: {taken:?}", event.envelope.id);
     }
-    let mut folded: Vec<String> = fold
-        .phases()
-        .map(|phase| {
-            let updated = phase.updated_at.unix_timestamp_nanos() / 1000;
-            let (queue_id, status, adw_id) = (&phase.queue_id, phase.state.as_str(), &phase.adw_id);
-            format!("{queue_id} {status} {adw_id} {} {} {updated}", phase.announcements, phase.waiting_on)
-        })
-        .collect();
-    folded.sort();
-    let sql = "SELECT concat_ws(' ', queue_id, status, adw_id, announcements, waiting_on,
-            (extract(epoch FROM updated_at) * 1000000)::bigint) AS line
-        FROM phase_queue";
     let database = pipeline.database().await.unwrap();
-    let mut rows: Vec<String> =
-        database.query(sql, &[]).await.unwrap().iter().map(|row| row.get("line")).collect();
-    rows.sort();
-    assert_eq!(rows, folded);
-    let active: i32 = database.query_one("SELECT active FROM queue_state", &[]).await.unwrap().get(0);
-    assert_eq!((active, fold.control().active), (0, 0));
+    assert_outbox_empties(&database).await;
+    let (stored, folded) = (tables::stored(&database).await.unwrap(), tables::folded(&fold, &[]));
+    tables::assert_same(&stored, &folded, "at the end");
+    let refused: i64 = database.query_one("SELECT count(*) FROM dead_letters", &[]).await.unwrap().get(0);
+    assert_eq!(refused, 0);
+    fold
+}
+
+async fn assert_outbox_empties(database: &Connection) {
+    let start = Instant::now();
+    let sql = "SELECT count(*) FROM phase_outbox";
+    while database.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) > 0 {
+        assert!(start.elapsed() < PATIENCE, "announcements are left in the outbox");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The stream of announcements is what the fold tells: each once, in order, with all that it says.
+async fn assert_announcements(operator: &Bus, fold: &Queue) {
+    let heard = all_of(operator, "PHASES").await;
+    for (message, told) in heard.iter().zip(fold.announcements()) {
+        let payload: Value = serde_json::from_slice(&message.payload).unwrap();
+        assert_eq!((&message.subject, payload), (&told.subject, tables::payload(fold, told)));
+    }
+    assert_eq!(heard.len(), fold.announcements().len());
+}
+
+#[test]
+fn runs_that_are_not_allowed_are_found() {
+    let phase = |depends_on: &[u64]| json!({"depends_on_phases": depends_on});
+    let phases = BTreeMap::from([("q-1-1".to_owned(), phase(&[])), ("q-1-2".to_owned(), phase(&[1]))]);
+    let first = "begin q-1-1 1 1\nend q-1-1 1 1\n";
+    let second = "begin q-1-2 1 1\nend q-1-2 1 1\n";
+    assert_runs(&format!("{first}{second}"), &phases);
+    assert_runs(&format!("begin q-1-1 1 1\nbegin q-1-1 1 2\nend q-1-1 1 2\n{second}"), &phases);
+    let beside = format!("begin q-1-1 1 1\nbeside q-1-1 1 2\n{second}");
+    for wrong in [first, &format!("{second}{first}"), &format!("{first}{first}{second}"), &beside] {
+        let found = std::panic::catch_unwind(|| assert_runs(wrong, &phases));
+        assert!(found.is_err(), "{wrong}");
+    }
 }
