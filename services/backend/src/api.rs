@@ -2,6 +2,7 @@
 
 mod analytics;
 mod audit;
+mod clashes;
 mod commands;
 mod dead_letters;
 mod events;

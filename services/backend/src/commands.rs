@@ -7,7 +7,7 @@ use axum::http::HeaderMap;
 use bytes::Bytes;
 use hookstream_bus::Publisher;
 use hookstream_event::internal::{self, BODY_BYTES_MAX};
-use hookstream_event::{BodyDigest, Envelope, EventId, Source, attribute};
+use hookstream_event::{BodyDigest, Envelope, EventId, InternalEvent, Source, attribute};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use serde::Serialize;
@@ -92,21 +92,35 @@ fn event_id(headers: &HeaderMap) -> Result<EventId, Problem> {
     EventId::new(&Source::internal(), &key).map_err(|_| problem())
 }
 
-/// Validates the event as the gateway would, appends it, and returns once it is durable.
+/// A command's event, valid in itself.
+#[derive(Debug)]
+pub(crate) struct Event {
+    payload: Bytes,
+    pub(crate) event: InternalEvent,
+}
+
+impl Event {
+    /// Validates it as the gateway would.
+    pub(crate) fn new(event_type: &'static str, mut fields: Fields) -> Result<Self, Problem> {
+        fields.insert("type".to_owned(), event_type.into());
+        let payload = Bytes::from(Value::Object(fields).to_string());
+        if payload.len() > BODY_BYTES_MAX {
+            return Err(Problem::TooLarge(BODY_BYTES_MAX));
+        }
+        let event = internal::decode(&payload, None).map_err(Problem::InvalidEvent)?;
+        Ok(Self { payload, event })
+    }
+}
+
+/// Appends the event, and returns once it is durable.
 pub(crate) async fn append(
     publisher: &Publisher,
     caller: &Caller,
     headers: &HeaderMap,
-    event_type: &'static str,
-    mut fields: Fields,
+    Event { payload, event }: Event,
 ) -> Result<Receipt, Problem> {
     let id = event_id(headers)?;
-    fields.insert("type".to_owned(), event_type.into());
-    let payload = Bytes::from(Value::Object(fields).to_string());
-    if payload.len() > BODY_BYTES_MAX {
-        return Err(Problem::TooLarge(BODY_BYTES_MAX));
-    }
-    let event = internal::decode(&payload, None).map_err(Problem::InvalidEvent)?;
+    let event_type = event.type_name();
     let now = OffsetDateTime::now_utc();
     let description = event.describe(now);
     let mut attributes = description.attributes;

@@ -43,9 +43,10 @@ pub enum Problem {
     TooLarge(usize),
     /// 415: the body is not JSON.
     ContentType,
-    /// 404: the queue has no such phase, and has applied all that the stream held a moment ago.
-    UnknownPhase,
-    /// 409: the phase is not in a state for the command, told in a sentence.
+    /// 404: the queue has no phase of this queue id, and has applied all that the stream held a moment ago. None is told
+    /// where it is none that a phase could have.
+    UnknownPhase(Option<String>),
+    /// 409: the queue is not in a state for the command, told in a sentence that names the field.
     NotNow(String),
     /// 404: the trail has no entry of this event.
     NoEntry,
@@ -119,12 +120,12 @@ impl Problem {
                 "content-type",
                 "The content type must be application/json",
             ),
-            Self::UnknownPhase => (StatusCode::NOT_FOUND, "unknown-phase", "The queue has no such phase"),
+            Self::UnknownPhase(_) => (StatusCode::NOT_FOUND, "unknown-phase", "The queue has no such phase"),
             Self::NoEntry => (StatusCode::NOT_FOUND, "no-entry", "The trail has no entry of this event"),
             Self::NoCheckpoint => {
                 (StatusCode::NOT_FOUND, "no-checkpoint", "No signed checkpoint covers this yet")
             }
-            Self::NotNow(_) => (StatusCode::CONFLICT, "not-now", "The phase is not in a state for this"),
+            Self::NotNow(_) => (StatusCode::CONFLICT, "not-now", "The queue is not in a state for this"),
             Self::BadCursor => (StatusCode::BAD_REQUEST, "bad-cursor", "The cursor is not one of this list"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing here"),
             Self::MethodNotAllowed => {
@@ -154,6 +155,8 @@ impl Problem {
             Self::BadParameter { name, rule } => Some(format!("{name} {rule}")),
             Self::InvalidEvent(invalid) => Some(invalid.to_string()),
             Self::TooLarge(max) => Some(format!("a body has at most {max} bytes")),
+            Self::UnknownPhase(Some(queue_id)) => Some(format!("queue_id {queue_id} is not in the queue")),
+            Self::UnknownPhase(None) => Some("queue_id is none that a phase can have".to_owned()),
             Self::NotNow(why) => Some(why.clone()),
             Self::BadCursor => {
                 Some("use next_cursor as it was given, with the same path and filters".to_owned())

@@ -7,12 +7,14 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use hookstream_event::internal::limit;
 use hookstream_store::types::Type;
 use serde_json::Value;
 
+use super::clashes;
 use crate::Backend;
 use crate::caller::Caller;
-use crate::commands::{self, Fields, Receipt};
+use crate::commands::{self, Event, Fields, Receipt};
 use crate::freshness::PHASE_QUEUE;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
@@ -35,7 +37,9 @@ struct Command {
 
 impl Command {
     async fn append(&self, event_type: &'static str, fields: Fields) -> Result<Receipt, Problem> {
-        commands::append(&self.backend.publisher, &self.caller, &self.headers, event_type, fields).await
+        let event = Event::new(event_type, fields)?;
+        clashes::check(&self.backend, &event.event).await?;
+        commands::append(&self.backend.publisher, &self.caller, &self.headers, event).await
     }
 }
 
@@ -140,7 +144,7 @@ async fn of_phase(
     parameters: Parameters,
     body: Body,
 ) -> Result<Receipt, Problem> {
-    let queue_id = queue_id.map(|Path(id)| id).map_err(|_| Problem::UnknownPhase)?;
+    let queue_id = queue_id.map(|Path(id)| id).map_err(|_| Problem::UnknownPhase(None))?;
     let min_sequence = parameters.finish()?;
     let mut fields = commands::read_fields(&command.headers, body).await?;
     command.backend.freshness.wait(&[PHASE_QUEUE], min_sequence).await?;
@@ -173,10 +177,14 @@ async fn status_of(backend: &Backend, queue_id: &str) -> Result<Option<String>, 
 }
 
 fn refusal(event_type: &str, queue_id: &str, status: Option<&str>) -> Option<Problem> {
-    let Some(status) = status else { return Some(Problem::UnknownPhase) };
+    let Some(status) = status else {
+        let is_id = !queue_id.is_empty() && queue_id.len() <= limit::ID;
+        let is_id = is_id && queue_id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b));
+        return Some(Problem::UnknownPhase(is_id.then(|| queue_id.to_owned())));
+    };
     let rule = match (event_type, status) {
         ("phase.execution_requested", "ready")
-        | ("phase.retried", "failed" | "blocked")
+        | ("phase.retried", "failed")
         | ("phase.dequeued", "queued" | "ready" | "blocked" | "completed" | "failed") => return None,
         ("phase.execution_requested", _) => "only a ready phase can be executed",
         ("phase.retried", _) => "only a failed phase can be retried",

@@ -246,10 +246,16 @@ async fn a_command_on_a_phase_is_refused_when_the_queue_is_known_not_to_allow_it
         let app = App::start().await;
         let _queue = project(&app, PhaseQueue::default());
         let server = app.server();
-        for path in ["/queue/none/execute", "/queue/none/retry", "/queue/%00/retry", "/queue/a%20b/retry"] {
-            problem(&server.command("POST", path, None).await?, 404, "unknown-phase");
+        let (unknown, impossible) =
+            ("queue_id none is not in the queue", "queue_id is none that a phase can have");
+        let none =
+            [("POST", "/queue/none/execute"), ("POST", "/queue/none/retry"), ("DELETE", "/queue/none")];
+        let none = none.map(|(method, path)| (method, path, unknown));
+        let odd = [("POST", "/queue/%00/retry", impossible), ("POST", "/queue/a%20b/retry", impossible)];
+        for (method, path, detail) in none.into_iter().chain(odd) {
+            let document = problem(&server.command(method, path, None).await?, 404, "unknown-phase");
+            assert_eq!(document["detail"], detail, "{path}");
         }
-        problem(&server.command("DELETE", "/queue/none", None).await?, 404, "unknown-phase");
         let enqueued = accepted(&server.command("POST", "/queue/enqueue", Some(&phase("q-1"))).await?);
         // At once: the command itself waits for the queue to know of it.
         let executed = server.command("POST", "/queue/q-1/execute", None).await?;
@@ -266,6 +272,60 @@ async fn a_command_on_a_phase_is_refused_when_the_queue_is_known_not_to_allow_it
         assert_eq!(stored(&app, &removed).await.subject, "webhooks.internal.phase.dequeued");
         let again = format!("/queue/q-1?min_sequence={}", removed["sequence"]);
         problem(&server.command("DELETE", &again, None).await?, 404, "unknown-phase");
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_queue_has_otherwise_already_is_refused_with_the_name_of_the_field() {
+    run_test(async || {
+        let app = App::start().await;
+        let _queue = project(&app, PhaseQueue::default());
+        let server = app.server();
+        let mut first = phase("q-1");
+        first["issue_number"] = json!(42);
+        first["phase_data"]["weight"] = json!(1.50);
+        let receipt = accepted(&server.command("POST", "/queue/enqueue", Some(&first)).await?);
+        app.items(&format!("/queue/41?min_sequence={}", receipt["sequence"])).await?;
+        let before = stored_count(&app).await;
+        let with = |field: &str, value: Value| {
+            let mut body = first.clone();
+            body[field] = value;
+            body
+        };
+        let reused = "queue_id q-1 was enqueued before, with other contents or in another plan";
+        let taken = "phase_number 1 of issue 41 is that of an unfinished phase (q-1, ready)";
+        let cases = [
+            (with("priority", json!(10)), reused),
+            (with("parent_issue", json!(5)), reused),
+            (with("phase_number", json!(2)), reused),
+            (with("issue_number", json!(null)), reused),
+            (with("phase_data", phase("q-1")["phase_data"].clone()), reused),
+            (with("queue_id", json!("q-2")), taken),
+        ];
+        for (body, detail) in cases {
+            let answer = server.command("POST", "/queue/enqueue", Some(&body)).await?;
+            assert_eq!(problem(&answer, 409, "not-now")["detail"], detail, "{body}");
+        }
+        let of_plan = |queue_id: &str, number: i32, depends_on: &[i32]| {
+            let phase_data = phase(queue_id)["phase_data"].clone();
+            json!({ "queue_id": queue_id, "phase_number": number, "depends_on_phases": depends_on, "phase_data": phase_data })
+        };
+        let plan = json!({ "parent_issue": 6, "phases": [of_plan("q-3", 1, &[]), of_plan("q-1", 2, &[1])] });
+        let answer = server.command("POST", "/queue/plan", Some(&plan)).await?;
+        assert_eq!(problem(&answer, 409, "not-now")["detail"], reused);
+        assert_eq!(stored_count(&app).await, before, "nothing of it was stored");
+        // The same again is no fault, and neither is what an issue of its own has.
+        accepted(&server.command("POST", "/queue/enqueue", Some(&first)).await?);
+        let plan = json!({ "parent_issue": 6, "phases": [of_plan("q-3", 1, &[]), of_plan("q-4", 2, &[1])] });
+        accepted(&server.command("POST", "/queue/plan", Some(&plan)).await?);
+        accepted(&server.command("POST", "/queue/plan", Some(&plan)).await?);
+        let alone = json!({ "queue_id": "q-5", "parent_issue": 0, "phase_number": 1, "phase_data": first["phase_data"] });
+        accepted(&server.command("POST", "/queue/enqueue", Some(&alone)).await?);
+        let mut other = alone.clone();
+        other["queue_id"] = json!("q-6");
+        accepted(&server.command("POST", "/queue/enqueue", Some(&other)).await?);
         Ok(())
     })
     .await;
