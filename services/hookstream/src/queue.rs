@@ -18,8 +18,8 @@ use api::{Api, Reply};
 
 /// Look at the phase queue and command it, over the backend's HTTP API.
 ///
-/// The backend is at BACKEND_URL; commands need HOOKSTREAM_API_TOKEN. A command is answered once its event is stored; the
-/// queue follows within milliseconds.
+/// The backend is at BACKEND_URL; commands need HOOKSTREAM_API_TOKEN. A command is done once its event is stored and the
+/// queue has applied it; if that takes more than 5 s, it says so and ends all the same.
 #[expect(clippy::doc_markdown, reason = "it is the text of --help")]
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -176,18 +176,18 @@ fn ask(command: Command, api: &Api) -> anyhow::Result<ExitCode> {
         Command::Enqueue { file, id, format } => {
             let fields = plan::read(&file)?;
             let path = if fields.get("phases").is_some() { "/queue/plan" } else { "/queue/enqueue" };
-            print_receipt(api.command(path, &fields, id.as_deref())?, format)
+            print_receipt(api, api.command(path, &fields, id.as_deref())?, format)
         }
         Command::Pause(on) => pause(api, true, &on),
         Command::Resume(on) => pause(api, false, &on),
         Command::Configure { max_concurrent, reason, format } => {
             let fields = json!({ "max_concurrent": max_concurrent, "reason": reason });
-            print_receipt(api.command("/queue/config", &fields, None)?, format)
+            print_receipt(api, api.command("/queue/config", &fields, None)?, format)
         }
         Command::Execute(on) => on_phase(api, "execute", &on),
         Command::Retry(on) => on_phase(api, "retry", &on),
         Command::Rm { queue_id, format } => {
-            print_receipt(api.delete(&format!("/queue/{}", segment(&queue_id)))?, format)
+            print_receipt(api, api.delete(&format!("/queue/{}", segment(&queue_id)))?, format)
         }
         Command::Watch { .. } => unreachable!("it is run apart"),
     }
@@ -195,12 +195,12 @@ fn ask(command: Command, api: &Api) -> anyhow::Result<ExitCode> {
 
 fn pause(api: &Api, paused: bool, on: &OnQueue) -> anyhow::Result<ExitCode> {
     let fields = json!({ "paused": paused, "reason": on.reason });
-    print_receipt(api.command("/queue/config/pause", &fields, None)?, on.format)
+    print_receipt(api, api.command("/queue/config/pause", &fields, None)?, on.format)
 }
 
 fn on_phase(api: &Api, verb: &str, on: &OnPhase) -> anyhow::Result<ExitCode> {
     let path = format!("/queue/{}/{verb}", segment(&on.queue_id));
-    print_receipt(api.command(&path, &json!({ "reason": on.reason }), None)?, on.format)
+    print_receipt(api, api.command(&path, &json!({ "reason": on.reason }), None)?, on.format)
 }
 
 /// A text as one segment of a path. Whatever may mean something there is escaped, and so is the first character: a phase
@@ -234,7 +234,7 @@ fn print_phases(reply: Reply<Vec<Value>>, format: Format, why: bool) -> anyhow::
         Format::Table => {
             let row = |phase: &Value| {
                 let last = if why && phase["why"].is_string() { "why" } else { "error_message" };
-                let last = text(phase, last).lines().next().unwrap_or_default().to_owned();
+                let last = one_line(&text(phase, last));
                 let workflow = text(&phase["phase_data"], "workflow_type");
                 let [queue_id, issue, number, status, priority] =
                     ["queue_id", "parent_issue", "phase_number", "status", "priority"]
@@ -249,7 +249,18 @@ fn print_phases(reply: Reply<Vec<Value>>, format: Format, why: bool) -> anyhow::
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_receipt(reply: Reply<Value>, format: Format) -> anyhow::Result<ExitCode> {
+/// The beginning of a text of many lines, as one.
+fn one_line(text: &str) -> String {
+    const CHARS_MAX: usize = 100;
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+fn print_receipt(api: &Api, reply: Reply<Value>, format: Format) -> anyhow::Result<ExitCode> {
     let receipt = match reply {
         Reply::Good(receipt) => receipt,
         Reply::Problem(problem) => return Ok(failed(&problem)),
@@ -262,6 +273,11 @@ fn print_receipt(reply: Reply<Value>, format: Format) -> anyhow::Result<ExitCode
             output::table(["STATUS", "EVENT ID", "STREAM", "SEQUENCE"], &[row])?;
         }
     }
+    // So that whoever looks next sees what it did.
+    let sequence = receipt["sequence"].as_u64().unwrap_or_default();
+    if let Err(problem) = api.follow(sequence) {
+        progress(format_args!("stored, and the queue will follow, but has not yet: {problem}"));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -273,6 +289,13 @@ fn failed(problem: &str) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_went_wrong_is_told_in_one_line() {
+        assert_eq!(one_line("exit code 3\n  boom\n"), "exit code 3 boom");
+        assert_eq!(one_line(&"é ".repeat(90)), format!("{}…", "é ".repeat(50)));
+        assert_eq!(one_line(&"é".repeat(100)), "é".repeat(100));
+    }
 
     #[test]
     fn a_queue_id_is_one_segment_and_no_word_of_a_path() {

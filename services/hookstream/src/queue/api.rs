@@ -77,6 +77,18 @@ impl Api {
         Ok(reply(&http::without_body("DELETE", &url, &self.headers(), ANSWER_WITHIN)?))
     }
 
+    /// Returns once the queue has applied what was stored at `sequence`; else what keeps it, after 5 s at the latest while
+    /// the backend answers at all.
+    pub(super) fn follow(&self, sequence: u64) -> Result<(), String> {
+        let url = format!("{}/queue/config?min_sequence={sequence}", self.url);
+        let answer =
+            http::without_body("GET", &url, &[], ANSWER_WITHIN).map_err(|error| format!("{error:#}"))?;
+        match reply(&answer) {
+            Reply::Good(_) => Ok(()),
+            Reply::Problem(problem) => Err(problem),
+        }
+    }
+
     fn headers(&self) -> Vec<(&'static str, String)> {
         let bearer = |token: &SecretString| ("authorization", format!("Bearer {}", token.expose_secret()));
         self.token.iter().map(bearer).collect()

@@ -110,6 +110,9 @@ async fn a_plan_from_a_file_is_enqueued_listed_and_shown_with_what_it_waits_for(
         let path = file.to_str().unwrap();
         let first = place.done(&["enqueue", path, "--id", "plan-41"]).await;
         assert!(first.stdout.contains("accepted  internal:plan-41  WEBHOOKS"), "{first:?}");
+        // At once: the command has waited for the queue.
+        let shown = place.done(&["show", "41"]).await.stdout;
+        assert_eq!(shown.lines().count(), 3, "{shown}");
         let again = place.done(&["enqueue", path, "--id", "plan-41", "--format", "json"]).await;
         assert_eq!(again.json()["status"], "duplicate");
         let lines = place.lines(&["list"], 2).await;
