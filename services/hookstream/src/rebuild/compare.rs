@@ -50,13 +50,14 @@ impl<P: Projection, F: Fn() -> anyhow::Result<P>> Work<'_, F> {
     /// not held up.
     pub(super) async fn align(&self, holder: &Connection, next: &Generation) -> anyhow::Result<Alignment> {
         let other = self.other_session(next).await?;
-        let stream = self.bus.stream_state(STREAM).await?;
         let mut waited = Duration::ZERO;
         for _ in 0..TRIES {
             let filled = self.position(&other).await?.map_or(0, |checkpoint| checkpoint.sequence);
             holder.batch_execute("BEGIN; SET LOCAL lock_timeout = '5s'").await?;
             let live = generation::hold(holder, P::NAME).await?;
             let live = live.with_context(|| format!("the checkpoint of {} is gone", P::NAME))?;
+            // Only what is asked now is known to hold all that those tables were made of.
+            let stream = self.bus.stream_state(STREAM).await?;
             if live.stream_created != stream.created || live.sequence > stream.last_sequence.max(filled) {
                 return Ok(Alignment::Ahead(filled));
             }

@@ -254,6 +254,33 @@ async fn under_traffic_no_read_fails_no_event_is_missing_or_doubled_and_the_gene
 }
 
 #[tokio::test]
+async fn what_comes_while_a_rebuild_waits_to_hold_the_tables_is_in_both_generations() {
+    run_test(async || {
+        let world = World::new().await;
+        let live = world.live(TaskLog::default());
+        world.store(50).await;
+        world.applied("task_log", 50).await;
+        // Keeps the rebuild from holding the checkpoint, and the projection from nothing.
+        let holder = world.database.client().await;
+        let hold = "BEGIN; SELECT FROM projection_checkpoints WHERE projection = 'task_log' FOR KEY SHARE";
+        holder.batch_execute(hold).await?;
+        let running = world.rebuild(&["task_log"]).spawn();
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+            AND datname = current_database() AND query LIKE '%FOR UPDATE%'";
+        eventually("it waits", PATIENCE, async || world.number(waits).await == 1).await;
+        world.store(5).await;
+        world.applied("task_log", 55).await;
+        holder.batch_execute("COMMIT").await?;
+        let done = running.end().await.expect_code(0);
+        assert!(done.stderr.contains("compared at 55: 0 rows differ"), "{done:?}");
+        assert_eq!((world.number(ROWS).await, world.number(GENERATION).await), (55, 2));
+        live.stop().await;
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_phase_queue_is_rebuilt_from_the_events_that_concern_it() {
     run_test(async || {
         let world = World::new().await;
