@@ -37,12 +37,19 @@ impl Builder {
     /// Ends it after the batch in hand.
     pub(super) async fn stop(self) -> anyhow::Result<()> {
         self.shutdown.cancel();
-        self.task.await.context("the run broke off")?.context("fill the new generation")
+        self.finished().await
     }
 
     /// Waits until it ends by itself.
     pub(super) async fn finished(self) -> anyhow::Result<()> {
-        self.task.await.context("the run broke off")?.context("fill the new generation")
+        let ended = self.task.await.context("the run broke off")?;
+        ended.map_err(|error| match error {
+            RunError::Full { .. } => anyhow::Error::new(error).context(
+                "fill the new generation: make room on the disk of Postgres, then the same command goes on where it was; \
+                 --drop drops what was built",
+            ),
+            error => anyhow::Error::new(error).context("fill the new generation"),
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use super::build::STREAM;
 use super::{SESSION, Work};
 use crate::output::progress as tell;
 
-/// How long to wait for a lock on a table; meanwhile those who come later wait behind us.
+/// How long to wait for the locks on all tables; meanwhile those who come later wait behind us.
 const LOCK_MS: u32 = 40;
 
 /// How often to try, where others hold the tables.
@@ -42,7 +42,8 @@ impl<P: Projection, F: Fn() -> anyhow::Result<P>> Work<'_, F> {
             // Whoever leads next begins where the new generation stands.
             leadership::unlock(&self.session, P::NAME).await?;
             match exchanged {
-                Ok(held) => return self.swapped(next, held).await,
+                Ok(Some(held)) => return self.swapped(next, held).await,
+                Ok(None) => {}
                 Err(error) if error.is_lock_timeout() => {}
                 Err(error) => return Err(error).context("exchange the generations: nothing was changed"),
             }
@@ -76,17 +77,20 @@ impl<P: Projection, F: Fn() -> anyhow::Result<P>> Work<'_, F> {
     }
 }
 
-/// One try, in the transaction that holds the tables; returns for how long readers were held up.
+/// One try, in the transaction that holds the tables; returns for how long readers were held up, or nothing if somebody
+/// else holds the tables.
 async fn exchange<P: Projection>(
     holder: &Connection,
     next: &Generation,
     former: &Generation,
     shared: &[Relation],
-) -> Result<Duration, StoreError> {
+) -> Result<Option<Duration>, StoreError> {
     let exchange = Exchange::prepare(holder, next.clone(), former.clone(), shared, P::CARRIED).await?;
     let begun = Instant::now();
-    exchange.lock(LOCK_MS).await?;
+    if !exchange.lock(LOCK_MS).await? {
+        return Ok(None);
+    }
     exchange.finish().await?;
     holder.batch_execute("COMMIT").await?;
-    Ok(begun.elapsed())
+    Ok(Some(begun.elapsed()))
 }

@@ -13,6 +13,7 @@ use crate::rebuild::{PATIENCE, World};
 
 const GENERATION: &str =
     "SELECT generation::bigint FROM projection_checkpoints WHERE projection = 'task_log'";
+const ROWS: &str = "SELECT count(*) FROM task_logs";
 
 #[tokio::test]
 async fn what_cannot_be_rebuilt_is_named() {
@@ -58,7 +59,56 @@ async fn a_rebuild_that_was_killed_goes_on_or_is_dropped() {
             done.stderr.contains("goes on with generation 2") && done.stderr.contains(" 0 rows differ"),
             "{done:?}"
         );
-        assert_eq!(world.number("SELECT count(*) FROM task_logs").await, 400);
+        assert_eq!(world.number(ROWS).await, 400);
+        live.stop().await;
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_disk_without_room_ends_a_rebuild_which_goes_on_once_there_is_some() {
+    run_test(async || {
+        let world = World::new().await;
+        let live = world.live(TaskLog::default());
+        world.store(20).await;
+        world.applied("task_log", 20).await;
+        world.rebuild(&["task_log", "--no-swap"]).run().await.expect_code(0);
+        // What Postgres says where a table cannot grow (SQLSTATE 53100), and where it says so.
+        world
+            .client
+            .batch_execute(
+                r#"CREATE FUNCTION task_log_g2.no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                    RAISE EXCEPTION 'could not extend file "base/1/2": No space left on device' USING ERRCODE = '53100';
+                END $$;
+                CREATE TRIGGER no_room BEFORE INSERT ON task_log_g2.task_logs EXECUTE FUNCTION task_log_g2.no_room()"#,
+            )
+            .await?;
+        world.store(20).await;
+        world.applied("task_log", 40).await;
+        for args in [&["rebuild", "task_log"][..], &["replay", "--to-projection", "task_log"]] {
+            let command = Hookstream::new(args)
+                .env("NATS_URL", &world.nats.url("operator"))
+                .env("DATABASE_URL", &world.database.url());
+            let full = command.run().await.expect_code(1);
+            for says in
+                ["No space left on device", "make room", "the same command goes on where it was", "--drop drops"]
+            {
+                assert!(full.stderr.contains(says), "{full:?}");
+            }
+            assert_eq!((world.number(GENERATION).await, world.number(ROWS).await), (1, 40));
+            assert_eq!(world.number("SELECT count(*) FROM task_log_g2.task_logs").await, 20, "all or nothing");
+        }
+        // The tables in use are followed all the while.
+        world.store(1).await;
+        world.applied("task_log", 41).await;
+        world.client.batch_execute("DROP FUNCTION task_log_g2.no_room() CASCADE").await?;
+        let done = world.rebuild(&["task_log"]).run().await.expect_code(0);
+        assert!(
+            done.stderr.contains("goes on with generation 2") && done.stderr.contains(" 0 rows differ"),
+            "{done:?}"
+        );
+        assert_eq!((world.number(GENERATION).await, world.number(ROWS).await), (2, 41));
         live.stop().await;
         Ok(())
     })
@@ -167,10 +217,10 @@ async fn without_a_live_projection_the_tables_are_rebuilt_to_where_they_stand() 
         assert!(filled.stderr.contains("generation 2 is ready in schema task_log_g2"), "{filled:?}");
         let done = world.rebuild(&["task_log"]).run().await.expect_code(0);
         assert!(done.stderr.contains("compared at 10: 0 rows differ"), "{done:?}");
-        assert_eq!(world.number("SELECT count(*) FROM task_logs").await, 10);
+        assert_eq!(world.number(ROWS).await, 10);
         let live = world.live(TaskLog::default());
         world.applied("task_log", 20).await;
-        assert_eq!(world.number("SELECT count(*) FROM task_logs").await, 20);
+        assert_eq!(world.number(ROWS).await, 20);
         live.stop().await;
         Ok(())
     })

@@ -28,6 +28,15 @@ pub enum RunError {
         /// What happened.
         error: String,
     },
+    /// Postgres has no room left, and what it is for need not be: a generation that is filled aside.
+    #[error("Postgres has no room left for another generation of {projection}")]
+    Full {
+        /// Which projection.
+        projection: &'static str,
+        /// What it says.
+        #[source]
+        source: StoreError,
+    },
     /// The projection's own tables are not as it left them.
     #[error("{projection} stopped: {reason}")]
     Halted {

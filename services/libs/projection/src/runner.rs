@@ -94,6 +94,10 @@ impl<P: Projection> Runner<P> {
             match stop {
                 Stop::Shutdown => return Ok(()),
                 Stop::Halt(error) => return Err(error),
+                // Whoever fills a generation aside can make room, or do without it; the tables in use wait for room.
+                Stop::Store(source) if source.is_full() && self.context.runner.aside.is_some() => {
+                    return Err(RunError::Full { projection: P::NAME, source });
+                }
                 Stop::Store(error) => self.note_lost(&error),
             }
             self.pause(&mut backoff).await;

@@ -132,6 +132,11 @@ impl StoreError {
         self.sqlstate() == Some("55P03")
     }
 
+    /// Postgres has no room left on its disk.
+    pub fn is_full(&self) -> bool {
+        self.sqlstate() == Some("53100")
+    }
+
     /// This error and its sources on one line, as logs and dead letters show it.
     pub fn chain(&self) -> String {
         let mut text = self.to_string();

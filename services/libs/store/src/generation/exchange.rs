@@ -58,18 +58,26 @@ impl<'c> Exchange<'c> {
         Ok(Self { client, next, previous, moved })
     }
 
-    /// Waits for the locks on what is exchanged, at most for `milliseconds` each. From here to the commit, readers wait.
-    pub async fn lock(&self, milliseconds: u32) -> Result<(), StoreError> {
+    /// Waits for the locks on what is exchanged, at most for `milliseconds` altogether; false if somebody else still holds
+    /// one of them then. From here to the commit, readers wait.
+    pub async fn lock(&self, milliseconds: u32) -> Result<bool, StoreError> {
         let in_use = relations(self.client, LIVE).await?;
         let is_in_use = |relation: &&Relation| in_use.iter().any(|known| known.is_same(relation));
         let locks = self.moved.iter().filter(|relation| relation.kind.is_readable()).filter(is_in_use);
-        let mut sql = vec![format!("SET LOCAL lock_timeout = {milliseconds}")];
-        // A reader locks a view before what it reads, so this does, too.
-        sql.push(format!("LOCK TABLE {LIVE}.webhook_events, {LIVE}.event_memory IN ACCESS EXCLUSIVE MODE"));
-        for relation in locks {
-            sql.push(format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", relation.qualified(LIVE)));
+        // A reader locks a view before what it reads, so this does, too. They are locked one by one in this order.
+        let mut names = vec![format!("{LIVE}.webhook_events"), format!("{LIVE}.event_memory")];
+        names.extend(locks.map(|relation| relation.qualified(LIVE)));
+        // One statement, so that its timeout bounds all the waiting: readers of the first table wait for the last lock, too.
+        let sql = format!(
+            "SET LOCAL lock_timeout = {milliseconds}; SET LOCAL statement_timeout = {milliseconds}; \
+             LOCK TABLE {} IN ACCESS EXCLUSIVE MODE; SET LOCAL statement_timeout = 0",
+            names.join(", ")
+        );
+        match self.client.batch_execute(&sql).await.map_err(StoreError::from) {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_lock_timeout() || error.sqlstate() == Some(QUERY_CANCELED) => Ok(false),
+            Err(error) => Err(error),
         }
-        Ok(self.client.batch_execute(&sql.join("; ")).await?)
     }
 
     /// Exchanges the tables.
@@ -124,6 +132,9 @@ async fn grants(client: &Client, relation: &Relation, schema: &str) -> Result<Ve
     }
     Ok(sql)
 }
+
+/// What a statement ends with whose time is up.
+const QUERY_CANCELED: &str = "57014";
 
 /// Name of the constraint that says of a memory whose it is.
 const ATTACHABLE: &str = "of_one_projection";
