@@ -141,11 +141,19 @@ pub(crate) async fn append(
         traceparent: None,
         suspected_replay: false,
     };
-    let id = envelope.id.to_string();
+    let (id, kind) = (envelope.id.to_string(), envelope.event_type.clone());
     let stored = publisher.publish(description.subject.ingest(), envelope.to_headers(), payload).await;
     let receipt = stored.map_err(|error| Problem::NotStored { reason: error.to_string() })?;
-    let sequence = receipt.sequence;
-    tracing::info!(event.id = %id, sequence, actor = %caller, "stored command {id} ({event_type}) at {sequence}");
-    let status = if receipt.duplicate { "duplicate" } else { "accepted" };
-    Ok(Receipt { status, event_id: id, stream: receipt.stream, sequence })
+    let stream_sequence = receipt.sequence;
+    let (status, disposition) =
+        if receipt.duplicate { ("duplicate", "duplicate") } else { ("accepted", "stored") };
+    tracing::info!(
+        disposition,
+        event.id = %id,
+        event.r#type = kind.as_str(),
+        stream_sequence,
+        actor = %caller,
+        "{disposition} command {id} ({event_type}) at {stream_sequence}"
+    );
+    Ok(Receipt { status, event_id: id, stream: receipt.stream, sequence: stream_sequence })
 }

@@ -170,15 +170,19 @@ impl<S: Sink> Shared<S> {
         let (id, request_id) = (&envelope.id, context.request_id);
         match result {
             Ok(receipt) => {
-                let sequence = receipt.sequence;
-                if receipt.duplicate {
-                    tracing::info!(
-                        event.id = %id, sequence, subject, %request_id,
-                        "event {id} was stored before, at {sequence}"
-                    );
-                } else {
-                    tracing::info!(event.id = %id, sequence, subject, %request_id, "stored event {id} at {sequence}");
-                }
+                // The fields by which an event is found in the log of any process.
+                let (stream_sequence, event_type) = (receipt.sequence, envelope.event_type.as_str());
+                let (disposition, said) =
+                    if receipt.duplicate { ("duplicate", "had stored") } else { ("stored", "stored") };
+                tracing::info!(
+                    disposition,
+                    event.id = %id,
+                    event.r#type = event_type,
+                    stream_sequence,
+                    subject,
+                    %request_id,
+                    "{said} event {id} at {stream_sequence}"
+                );
                 Ok(respond::receipt(id, &receipt))
             }
             Err(error) => {

@@ -3,6 +3,7 @@
 
 mod crash;
 mod deliveries;
+mod event_log;
 mod journey;
 mod phase_crash;
 mod phases;

@@ -91,7 +91,7 @@ async fn a_line_of_the_log_tells_request_event_and_sequence() {
         })
         .await;
         assert_eq!(line["event.id"], format!("github:{}", delivery.id().unwrap()), "{line}");
-        assert_eq!(line["sequence"], sequence, "{line}");
+        assert_eq!(line["stream_sequence"], sequence, "{line}");
         assert_eq!(line["request_id"].as_str(), answer.header("x-request-id"), "{line}");
         Ok(())
     })
