@@ -8,6 +8,7 @@ mod journey;
 mod phase_crash;
 mod phases;
 mod restart;
+mod rollups;
 mod tables;
 
 // The rows that the pure fold of a history makes, as the tests of the phase queue have them.
