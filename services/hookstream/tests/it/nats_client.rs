@@ -5,7 +5,9 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use hookstream_test_support::TestNats;
+use serde_json::{Value, json};
 
 pub(crate) struct PlainClient {
     stream: TcpStream,
@@ -71,12 +73,21 @@ impl PlainClient {
             self.from.read_exact(&mut bytes).unwrap();
             bytes.truncate(total);
             let body = bytes.split_off(headers);
-            let text = String::from_utf8(bytes).unwrap();
-            let headers =
-                text.lines().skip(1).filter_map(|line| line.split_once(": ").or(line.split_once(':')));
-            let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-            return Got { subject: words[1].to_owned(), headers, body };
+            return Got { subject: words[1].to_owned(), headers: read_headers(bytes), body };
         }
+    }
+
+    /// A message as stream `WEBHOOKS` holds it, with the time at which it was stored.
+    pub(crate) fn stored(&mut self, sequence: u64) -> (Got, String) {
+        let answer = self.request("$JS.API.STREAM.MSG.GET.WEBHOOKS", &json!({ "seq": sequence }).to_string());
+        let message = serde_json::from_slice::<Value>(&answer).unwrap()["message"].clone();
+        let text =
+            |name: &str| message[name].as_str().unwrap_or_else(|| panic!("no {name}: {message}")).to_owned();
+        let bytes = |name: &str| BASE64_STANDARD.decode(text(name)).unwrap();
+        (
+            Got { subject: text("subject"), headers: read_headers(bytes("hdrs")), body: bytes("data") },
+            text("time"),
+        )
     }
 
     fn round_trip(&mut self) {
@@ -99,4 +110,10 @@ impl PlainClient {
         self.from.read_line(&mut line).unwrap();
         line.trim_end().to_owned()
     }
+}
+
+fn read_headers(bytes: Vec<u8>) -> BTreeMap<String, String> {
+    let text = String::from_utf8(bytes).unwrap();
+    let lines = text.lines().skip(1).filter_map(|line| line.split_once(": ").or(line.split_once(':')));
+    lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }

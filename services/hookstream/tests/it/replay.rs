@@ -1,6 +1,5 @@
 //! `hookstream replay` does what was asked of it: counts, publishes, writes files.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -10,9 +9,12 @@ use hookstream_bus::Publisher;
 use hookstream_event::BodyDigest;
 use hookstream_test_support::{SampleEvent, TestNats, run_test};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::command::Hookstream;
 use crate::nats_client::PlainClient;
+use crate::reverify::github_payloads;
 
 pub(crate) async fn gateway(nats: &TestNats) -> Publisher {
     nats.connect("gateway").await.publisher(Duration::from_secs(4))
@@ -42,6 +44,20 @@ pub(crate) async fn store(publisher: &Publisher, count: usize) -> Vec<SampleEven
         events.push(event);
     }
     events
+}
+
+/// Stores GitHub's payloads, byte for byte, and returns them.
+async fn publish_payloads(publisher: &Publisher) -> Vec<Vec<u8>> {
+    let mut bodies = Vec::new();
+    for (n, (event, body)) in github_payloads().into_iter().enumerate() {
+        let parsed = serde_json::from_slice(&body).unwrap();
+        let mut sample = SampleEvent::github(&event, &format!("payload-{n}"), &parsed);
+        sample.payload = body.to_vec();
+        sample.envelope.body_sha256 = BodyDigest::of(&body);
+        sample.publish(publisher).await;
+        bodies.push(sample.payload);
+    }
+    bodies
 }
 
 #[tokio::test]
@@ -88,24 +104,27 @@ async fn a_range_is_counted_by_source_and_event() {
 async fn an_independent_client_receives_the_events_as_they_were_stored_in_order_and_once() {
     run_test(async || {
         let nats = TestNats::start().await;
-        let events = store(&gateway(&nats).await, 25).await;
+        let publisher = gateway(&nats).await;
+        let count = publish_payloads(&publisher).await.len() + store(&publisher, 25).await.len();
         let mut client = PlainClient::connect(&nats, "subscriber");
         client.subscribe("backfill.>");
         replay(&nats, &["--to-subject", "backfill.mine", "--batch", "10"]).run().await.expect_code(0);
         replay(&nats, &["--to-subject", "backfill.end", "--to", "1"]).run().await.expect_code(0);
+        let mut operator = PlainClient::connect(&nats, "operator");
         tokio::task::spawn_blocking(move || {
-            for (event, sequence) in events.iter().zip(1..) {
-                let got = client.message();
-                assert_eq!((got.subject.as_str(), &got.body), ("backfill.mine", &event.payload));
-                let mut stored: BTreeMap<String, String> = event.envelope.to_headers().into_iter().collect();
-                // The sample is received anew when it is published.
-                stored.insert("hs-received-at".to_owned(), got.headers["hs-received-at"].clone());
-                let added: BTreeMap<_, _> =
-                    got.headers.iter().filter(|(name, _)| !stored.contains_key(*name)).collect();
-                let names: Vec<_> = added.keys().map(|name| name.as_str()).collect();
-                assert_eq!(names, ["hs-recorded-at", "hs-stream", "hs-stream-sequence", "hs-stream-subject"]);
-                assert_eq!(added[&"hs-stream-sequence".to_owned()], &sequence.to_string());
-                assert!(stored.iter().all(|(name, value)| got.headers.get(name) == Some(value)), "{got:?}");
+            for sequence in 1..=count as u64 {
+                let (stored, recorded_at) = operator.stored(sequence);
+                let mut got = client.message();
+                assert_eq!((got.subject.as_str(), &got.body), ("backfill.mine", &stored.body));
+                let mut added = |name: &str| got.headers.remove(name).unwrap_or_else(|| panic!("no {name}"));
+                assert_eq!(added("hs-stream"), "WEBHOOKS");
+                assert_eq!(added("hs-stream-sequence"), sequence.to_string());
+                assert_eq!(added("hs-stream-subject"), stored.subject);
+                let time = |text: &str| OffsetDateTime::parse(text, &Rfc3339).unwrap();
+                // To the microsecond, which is what Postgres keeps.
+                let early = time(&recorded_at) - time(&added("hs-recorded-at"));
+                assert!((0..1000).contains(&early.whole_nanoseconds()), "{early}");
+                assert_eq!(got.headers, stored.headers, "the original ones, and no other");
             }
             assert_eq!(client.message().subject, "backfill.end");
         })
@@ -154,14 +173,15 @@ async fn files_give_another_languages_parser_the_same_bodies_digests_and_count()
         let internal = SampleEvent::internal("i-1", &json!({ "type": "queue.paused" }));
         internal.publish(&publisher).await;
         bodies.extend([raw.payload, internal.payload]);
+        bodies.extend(publish_payloads(&publisher).await);
         let folder = tempfile::tempdir()?;
         let export = folder.path().join("export");
         let args = ["--to-ndjson", export.to_str().unwrap(), "--batch", "7", "--format", "json"];
         let done = replay(&nats, &args).run().await.expect_code(0).json();
-        assert_eq!(done["events"], 32);
+        assert_eq!(done["events"], bodies.len());
         let mut read = read_with_python(&export);
         read.sort_by_key(|event| event[0].as_u64());
-        assert_eq!(read.len(), 32);
+        assert_eq!(read.len(), bodies.len());
         for ((event, body), sequence) in read.iter().zip(&bodies).zip(1..) {
             let digest = BodyDigest::of(body).to_string();
             let hex = body.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));

@@ -20,7 +20,7 @@ use crate::command::Hookstream;
 
 /// GitHub payloads, as event and body: those of the file (one `{"event","payload"}` a line) that
 /// `HOOKSTREAM_GITHUB_DELIVERIES` names, else our own samples.
-fn github_payloads() -> Vec<(String, Bytes)> {
+pub(crate) fn github_payloads() -> Vec<(String, Bytes)> {
     let Ok(path) = std::env::var("HOOKSTREAM_GITHUB_DELIVERIES") else {
         let ours = samples::ALL.iter().filter(|sample| sample.source == "github");
         return ours.map(|sample| (sample.event.to_owned(), sample.body.into())).collect();
