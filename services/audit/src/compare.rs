@@ -1,10 +1,9 @@
 //! The trail in Postgres against a checkpoint of it.
 
-use hookstream_store::types::Type;
 use hookstream_store::{GenericClient, StoreError};
-use hookstream_trail::{Checkpoint, Entry, Hash, Resumption, kind};
+use hookstream_trail::{Checkpoint, Hash, Resumption};
 
-use hookstream_proofs::{root_at, rows};
+use hookstream_proofs::{resumption_entries, root_at};
 
 /// A checkpoint is not one of this trail.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,11 +67,4 @@ pub async fn size_of<C: GenericClient + Sync>(client: &C) -> Result<u64, StoreEr
 pub async fn resumptions<C: GenericClient + Sync>(client: &C) -> Result<Vec<Resumption>, StoreError> {
     let entries = resumption_entries(client).await?;
     Ok(entries.iter().filter_map(|entry| serde_json::from_str(&entry.record.details).ok()).collect())
-}
-
-/// The entries that record gaps.
-pub async fn resumption_entries<C: GenericClient + Sync>(client: &C) -> Result<Vec<Entry>, StoreError> {
-    let parameters = [(&kind::RESUMED as _, Type::TEXT)];
-    let rows = client.query_typed(include_str!("sql/resumptions.sql"), &parameters).await?;
-    rows.iter().map(rows::owned).collect()
 }

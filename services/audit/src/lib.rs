@@ -31,7 +31,7 @@ use hookstream_store::{MigrationSet, Transaction};
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
 
-pub use compare::{Misfit, resumption_entries, resumptions, size_of};
+pub use compare::{Misfit, resumptions, size_of};
 use notary::Notary;
 pub use resume::{ResumeError, resume};
 pub use settings::{CheckpointSettings, public_keys};

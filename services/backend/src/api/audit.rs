@@ -2,10 +2,10 @@ use axum::Json as Answer;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
-use hookstream_proofs::{newest_checkpoint, prove};
+use hookstream_proofs::{Proofs, newest_checkpoint, prove, prove_extension, prove_resumptions};
 use hookstream_store::Row;
 use hookstream_store::types::Type;
-use hookstream_trail::{Proof, kind};
+use hookstream_trail::{Hash, Proof, kind};
 use hyper::header::CONTENT_TYPE;
 use serde::Serialize;
 
@@ -114,11 +114,58 @@ pub(super) async fn checkpoint(
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct EventProofs {
+pub(super) struct Extension {
+    /// Entries of the smaller tree.
+    from: u64,
+    /// Entries of the larger one.
+    to: u64,
+    /// The proof's hashes, in its order, in hex.
+    consistency: Vec<Hash>,
+    /// The newest signed note: of `to` entries, unless the request said which.
+    checkpoint: String,
+}
+
+/// `GET /audit/consistency`: that the trail of `from` entries is the beginning of that of `to`, or of the newest
+/// checkpoint.
+pub(super) async fn consistency(
+    State(backend): State<Backend>,
+    mut parameters: Parameters,
+) -> Result<Answer<Extension>, Problem> {
+    let from = parameters.number("from")?.ok_or_else(|| Problem::parameter("from", "must be given"))?;
+    let to = parameters.number("to")?;
+    if to.is_some_and(|to| to < from) {
+        return Err(Problem::parameter("to", "must not be less than from"));
+    }
+    backend.freshness.wait(&[AUDIT], parameters.finish()?).await?;
+    let (from, to) = (from.unsigned_abs(), to.map(i64::unsigned_abs));
+    let found = backend.database.ask(async |client| prove_extension(client, from, to).await).await?;
+    let found = found.ok_or(Problem::NoCheckpoint)?;
+    let (consistency, checkpoint) = (found.hashes, found.checkpoint);
+    Ok(Answer(Extension { from: found.from, to: found.to, consistency, checkpoint }))
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct EntryProofs {
     /// Each as `hookstream audit check` takes it.
     proofs: Vec<Proof>,
     /// Entries that the newest checkpoint does not cover.
     uncovered_count: usize,
+}
+
+impl From<Proofs> for EntryProofs {
+    fn from(found: Proofs) -> Self {
+        Self { proofs: found.covered, uncovered_count: found.uncovered }
+    }
+}
+
+/// `GET /audit/resumptions`: what the trail says of gaps in itself, by the newest checkpoint.
+pub(super) async fn resumptions(
+    State(backend): State<Backend>,
+    parameters: Parameters,
+) -> Result<Answer<EntryProofs>, Problem> {
+    backend.freshness.wait(&[AUDIT], parameters.finish()?).await?;
+    let found = backend.database.ask(async |client| prove_resumptions(client).await).await?;
+    Ok(Answer(found.into()))
 }
 
 /// `GET /audit/proof/{event_id}`: that an event is in the trail, by the newest checkpoint.
@@ -126,7 +173,7 @@ pub(super) async fn proof(
     State(backend): State<Backend>,
     event_id: Result<Path<String>, PathRejection>,
     parameters: Parameters,
-) -> Result<Answer<EventProofs>, Problem> {
+) -> Result<Answer<EntryProofs>, Problem> {
     let Path(event_id) = event_id.map_err(|_| Problem::NoEntry)?;
     // Postgres refuses it in a text; no event id holds it.
     if event_id.contains('\0') {
@@ -137,6 +184,6 @@ pub(super) async fn proof(
     match (found.covered.is_empty(), found.uncovered) {
         (true, 0) => Err(Problem::NoEntry),
         (true, _) => Err(Problem::NoCheckpoint),
-        (false, uncovered_count) => Ok(Answer(EventProofs { proofs: found.covered, uncovered_count })),
+        (false, _) => Ok(Answer(found.into())),
     }
 }

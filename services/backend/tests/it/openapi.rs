@@ -11,6 +11,10 @@ use crate::freshness::project;
 use crate::rows;
 use crate::support::App;
 
+/// Answers that are proofs.
+const PROOFS: [&str; 3] =
+    ["/api/v1/audit/consistency", "/api/v1/audit/proof/{id}", "/api/v1/audit/resumptions"];
+
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
 fn document() -> Value {
@@ -105,7 +109,7 @@ async fn what_the_backend_answers_is_what_the_document_says() {
                 continue;
             };
             let answer = app.server().get(&path.replace("{id}", "1")).await?;
-            if path == "/readyz" || path.starts_with("/api/v1/audit/proof/") {
+            if path == "/readyz" || PROOFS.contains(&path.as_str()) {
                 continue; // whatever the status; proofs have a test of their own
             }
             assert_eq!(answer.status, 200, "{path}: {}", answer.text());

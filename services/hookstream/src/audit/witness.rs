@@ -3,16 +3,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use hookstream_audit::resumption_entries;
-use hookstream_proofs::{consistency, inclusion, newest_checkpoint};
 use hookstream_runtime::Settings;
-use hookstream_store::Connection;
 use hookstream_trail::note::PublicKey;
-use hookstream_trail::tree::{leaf_hash, verify_consistency, verify_inclusion};
-use hookstream_trail::{Checkpoint, Resumption};
+use hookstream_trail::tree::verify_consistency;
+use hookstream_trail::{Checkpoint, Resumption, kind};
 
-use super::{Keys, database, hold_still, prove};
+use super::{Keys, prove};
 use crate::output;
+
+mod source;
+
+use source::Source;
 
 /// Remember the newest checkpoint, and refuse a history that is not its extension.
 ///
@@ -20,6 +21,9 @@ use crate::output;
 /// proof that the history it was made of begins with all of the remembered one; only then is it remembered instead. Run
 /// it from time to time, where the owner of the database cannot reach: then nothing that was there at one run can be
 /// changed without the next one noticing.
+///
+/// It reads the trail's database, or with --url asks a backend, for which a witness needs nothing but the public key:
+/// what the backend says is believed as far as the key has signed it.
 ///
 /// If an older database was restored, the history is not an extension of the one that was remembered, and is refused,
 /// even though the trail has an entry of kind resumed for it. Once you know why, --accept-resumption remembers the new
@@ -29,13 +33,17 @@ use crate::output;
 Exit code: 0 if the history extends what was remembered, or nothing was; 1 if it does not.
 
 Examples:
-  hookstream audit witness --state /var/lib/witness/trail.note --key 'example.org/trail+c74f20a3+ARpc…'")]
+  hookstream audit witness --state /var/lib/witness/trail.note --key 'example.org/trail+c74f20a3+ARpc…'
+  hookstream audit witness --state trail.note --key 'example.org/trail+c74f20a3+ARpc…' --url https://hooks.example.org")]
 pub(crate) struct Args {
     /// File that remembers the last checkpoint
     #[arg(long, value_name = "FILE")]
     state: PathBuf,
     #[command(flatten)]
     keys: Keys,
+    /// Ask the backend at this URL, rather than read the database
+    #[arg(long, value_name = "BACKEND_URL")]
+    url: Option<String>,
     /// Remember the new history although it lost what was remembered, if it says so itself
     #[arg(long)]
     accept_resumption: bool,
@@ -45,9 +53,8 @@ pub(crate) struct Args {
 pub(super) async fn run(args: Args, settings: &Settings) -> anyhow::Result<ExitCode> {
     let keys = args.keys.required(settings)?;
     let remembered = remembered(&args.state, &keys)?;
-    let client = database(settings).await?;
-    hold_still(&client).await?;
-    let Some(note) = newest_checkpoint(&*client).await.context("read the trail")? else {
+    let source = Source::open(args.url.as_deref(), settings).await?;
+    let Some(note) = source.newest().await? else {
         match remembered {
             None => bail!("there is no checkpoint yet"),
             Some(old) => bail!("REFUSED: there is no checkpoint, but one of {} entries was seen", old.size),
@@ -62,9 +69,9 @@ pub(super) async fn run(args: Args, settings: &Settings) -> anyhow::Result<ExitC
     if old.origin != new.origin {
         bail!("REFUSED: the newest checkpoint is of the log {}, not of {}", new.origin, old.origin);
     }
-    if let Err(refused) = extends(&client, &old, &new).await {
-        let accepted = if args.accept_resumption { resumed(&client, &old, &new).await? } else { None };
-        let Some(resumption) = accepted else {
+    if let Err(refused) = extends(&source, &old, &new).await {
+        let accepted = if args.accept_resumption { resumed(&source, &keys, &old, &new).await? } else { None };
+        let Some(Accepted { resumption, note, new }) = accepted else {
             return Err(refused.context("REFUSED: the trail is not an extension of what was seen"));
         };
         prove::write(&args.state, &note)?;
@@ -93,33 +100,41 @@ fn remembered(path: &Path, keys: &[PublicKey]) -> anyhow::Result<Option<Checkpoi
 }
 
 /// Proves that the new history begins with the old one.
-async fn extends(client: &Connection, old: &Checkpoint, new: &Checkpoint) -> anyhow::Result<()> {
+async fn extends(source: &Source, old: &Checkpoint, new: &Checkpoint) -> anyhow::Result<()> {
     if new.size < old.size {
         bail!("the newest checkpoint is of {} entries, but one of {} was seen", new.size, old.size);
     }
-    let proof = consistency(&**client, old.size, new.size).await.context("fetch the proof")?;
+    let proof = source.consistency(old.size, new.size).await?;
     verify_consistency(old.size, new.size, old.root, new.root, &proof).with_context(|| {
         format!("the first {} of {} entries are not those that were seen", old.size, new.size)
     })
 }
 
+/// A history that says itself what it lost.
+struct Accepted {
+    resumption: Resumption,
+    /// The checkpoint that has it, which may be newer than the one that was refused, and its note.
+    note: String,
+    new: Checkpoint,
+}
+
 /// The resumption that names the lost checkpoint, if it is in the new history for sure.
 async fn resumed(
-    client: &Connection,
+    source: &Source,
+    keys: &[PublicKey],
     old: &Checkpoint,
     new: &Checkpoint,
-) -> anyhow::Result<Option<Resumption>> {
-    for entry in resumption_entries(&**client).await? {
-        let index = u64::try_from(entry.audit_sequence - 1).unwrap_or(u64::MAX);
-        let Ok(resumption) = serde_json::from_str::<Resumption>(&entry.record.details) else { continue };
-        if !resumption.explains(old) || index >= new.size {
+) -> anyhow::Result<Option<Accepted>> {
+    for proof in source.resumptions().await? {
+        let record = &proof.entry.record;
+        let Ok(resumption) = serde_json::from_str::<Resumption>(&record.details) else { continue };
+        if record.kind != kind::RESUMED || !resumption.explains(old) {
             continue;
         }
-        let hashes = inclusion(&**client, &[entry.audit_sequence], new.size).await?.concat();
-        let leaf = leaf_hash(entry.computed_hash(&mut Vec::new()));
-        verify_inclusion(leaf, index, new.size, &hashes, new.root)
-            .context("the entry that records the gap")?;
-        return Ok(Some(resumption));
+        let proved = proof.check(keys, Some(&new.origin)).context("the entry that records the gap")?;
+        if proved.size >= new.size {
+            return Ok(Some(Accepted { resumption, note: proof.checkpoint, new: proved }));
+        }
     }
     Ok(None)
 }

@@ -4,22 +4,26 @@ use std::path::Path;
 use std::time::Duration;
 
 use hookstream_audit::{Audit, CheckpointSettings};
+use hookstream_backend::Backend;
 use hookstream_projection::{Context, Projection as _, RunnerSettings};
 use hookstream_proofs::newest_checkpoint;
+use hookstream_runtime::admin::Admin;
+use hookstream_runtime::http::Limits;
 use hookstream_runtime::{Health, Metrics, ProcessInfo};
 use hookstream_store::Connection;
 use hookstream_test_support::{SampleEvent, TestDatabase, TestNats, eventually};
-use hookstream_trail::Checkpoint;
 use hookstream_trail::note::Signer;
+use hookstream_trail::{Checkpoint, Hash};
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::command::{Done, Hookstream};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A trail with a key, and the commands on it.
-struct Trail {
+pub(crate) struct Trail {
     nats: TestNats,
     database: TestDatabase,
     client: Connection,
@@ -30,7 +34,7 @@ struct Trail {
 }
 
 impl Trail {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let (nats, database) = (TestNats::start().await, TestDatabase::create().await);
         database.migrate(&[&hookstream_audit::MIGRATIONS]).await;
         let (client, folder) = (database.client().await, tempfile::tempdir().unwrap());
@@ -40,7 +44,7 @@ impl Trail {
     }
 
     /// Records so many more events, and waits until a checkpoint of `entries` has been made.
-    async fn record(&mut self, events: u32, entries: u64) {
+    pub(crate) async fn record(&mut self, events: u32, entries: u64) {
         let publisher = self.nats.connect("gateway").await.publisher(Duration::from_secs(10));
         for id in self.sent + 1..=self.sent + events {
             let body = json!({ "zen": id, "hook_id": 1 });
@@ -82,13 +86,38 @@ impl Trail {
         running.await.unwrap().unwrap();
     }
 
-    async fn run(&self, arguments: &[&str]) -> Done {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Done {
         Hookstream::new(&[&["audit"], arguments].concat())
             .env("DATABASE_URL", &self.database.url())
             .env("NATS_URL", &self.nats.url("operator"))
             .env("HOOKSTREAM_AUDIT_PUBLIC_KEYS", &self.public)
             .run()
             .await
+    }
+
+    /// A backend over the trail, and its URL.
+    async fn backend(&self) -> (DropGuard, String) {
+        let info = ProcessInfo { name: "hookstream-backend", about: "", version: "0" };
+        let admin = Admin { health: Health::new(), metrics: Metrics::new(&info) };
+        let nats = self.nats.settings(hookstream_backend::ROLE);
+        let backend = Backend::connect(&nats, self.database.settings(), admin).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let shutdown = CancellationToken::new();
+        tokio::spawn(backend.serve(listener, Limits::default(), shutdown.clone()));
+        (shutdown.drop_guard(), url)
+    }
+
+    /// A witness with the database, and one with nothing but a URL and the public key: what they say has to be the same.
+    async fn witnesses(&self, url: &str, more: &[&str], code: i32) -> String {
+        let [database, backend] = ["witness.note", "outsider.note"].map(|name| self.path(name));
+        let by_database = [&["witness", "--state", &database], more].concat();
+        let by_database = self.run(&by_database).await.expect_code(code);
+        let by_url =
+            [&["audit", "witness", "--state", &backend, "--key", &self.public, "--url", url], more].concat();
+        let by_url = Hookstream::new(&by_url).run().await.expect_code(code);
+        assert_eq!((&by_url.stdout, &by_url.stderr), (&by_database.stdout, &by_database.stderr));
+        format!("{}{}", by_url.stdout, by_url.stderr)
     }
 
     fn path(&self, name: &str) -> String {
@@ -165,22 +194,24 @@ async fn what_is_proved_is_checked_with_nothing_but_the_file_and_the_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_witness_and_verify_notice_an_older_database_and_resume_records_the_gap() {
     let mut trail = Trail::start().await;
-    let state = trail.path("witness.note");
-    let witness = ["witness", "--state", &state];
+    let (_backend, url) = trail.backend().await;
+    let none = trail.witnesses(&url, &[], 1).await;
+    assert!(none.contains("there is no checkpoint yet"), "{none}");
     trail.record(4, 4).await;
     trail.back_up().await;
-    let first = trail.run(&witness).await.expect_code(0).stdout;
+    let first = trail.witnesses(&url, &[], 0).await;
     assert!(first.contains("remembers 4 entries"), "{first}");
     trail.record(5, 9).await;
-    let second = trail.run(&witness).await.expect_code(0).stdout;
+    let second = trail.witnesses(&url, &[], 0).await;
     assert!(second.contains("9 entries extend the 4"), "{second}");
 
     trail.restore(4).await;
     let wrong = trail.run(&["verify"]).await.expect_code(1).stderr;
     assert!(wrong.contains("WRONG: stream CHECKPOINTS") && wrong.contains("entries 5–9 are gone"), "{wrong}");
+    let state = trail.path("witness.note");
     let against = trail.run(&["verify", "--without-stream", "--against", &state]).await.expect_code(1).stderr;
     assert!(against.contains("witness.note") && against.contains("entries 5–9 are gone"), "{against}");
-    let refused = trail.run(&witness).await.expect_code(1).stderr;
+    let refused = trail.witnesses(&url, &[], 1).await;
     assert!(refused.contains("REFUSED") && refused.contains("one of 9 was seen"), "{refused}");
 
     let resumed = trail.run(&["resume", "--reason", "the disk failed"]).await.expect_code(0).stdout;
@@ -192,10 +223,41 @@ async fn a_witness_and_verify_notice_an_older_database_and_resume_records_the_ga
     assert_eq!(verified["resumptions"][0]["reason"], "the disk failed");
     assert_eq!(verified["resumptions"][0]["lost"]["size"], 9);
     // Loud, until it is accepted.
-    let refused = trail.run(&witness).await.expect_code(1).stderr;
+    let refused = trail.witnesses(&url, &[], 1).await;
     assert!(refused.contains("REFUSED") && refused.contains("first 9 of 11 entries"), "{refused}");
-    let accepted = trail.run(&[&witness[..], &["--accept-resumption"]].concat()).await.expect_code(0).stdout;
+    let accepted = trail.witnesses(&url, &["--accept-resumption"], 0).await;
     assert!(accepted.contains("entries 5 to 9 as they were seen are lost"), "{accepted}");
-    assert!(trail.run(&witness).await.expect_code(0).stdout.contains("11 entries extend the 11"));
+    assert!(trail.witnesses(&url, &[], 0).await.contains("11 entries extend the 11"));
     assert!(Path::new(&state).exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_without_the_database_believes_the_key_alone() {
+    let mut trail = Trail::start().await;
+    let (_backend, url) = trail.backend().await;
+    trail.record(3, 3).await;
+    let witness = async |state: &str, key: &str, url: &str| {
+        let state = trail.path(state);
+        Hookstream::new(&["audit", "witness", "--state", &state, "--key", key, "--url", url]).run().await
+    };
+    let stranger = Hookstream::new(&["audit", "key", "example.org/trail"]).run().await.expect_code(0).stderr;
+    let refused = witness("stranger", stranger.trim(), &url).await.expect_code(1);
+    assert!(refused.stderr.contains("no key that is trusted"), "{refused:?}");
+    witness("outsider", &trail.public, &url).await.expect_code(0);
+
+    // Somebody with the database and the private key writes another history.
+    let public = trail.public.clone();
+    let other = Checkpoint { origin: "example.org/trail".to_owned(), size: 2, root: Hash([7; 32]) };
+    let note = other.sign(&Signer::parse(&trail.private).unwrap());
+    std::fs::write(trail.path("outsider"), note).unwrap();
+    let refused = witness("outsider", &public, &url).await.expect_code(1);
+    assert!(refused.stderr.contains("first 2 of 3 entries are not those"), "{refused:?}");
+
+    let nobody = witness("outsider", &public, &format!("{url}/elsewhere")).await.expect_code(1);
+    assert!(
+        nobody.stderr.contains("the backend answers 404"),
+        "not taken for a trail without one: {nobody:?}"
+    );
+    let usage = witness("outsider", &public, "trail.example.org").await.expect_code(2);
+    assert!(usage.stderr.contains("--url"), "{usage:?}");
 }

@@ -11,10 +11,13 @@ use std::ops::Range;
 use hookstream_store::types::Type;
 use hookstream_store::{GenericClient, Row, StoreError};
 use hookstream_trail::tree::{Node, Nodes, consistency_ranges, inclusion_ranges, leaf_hash, needed};
-use hookstream_trail::{Entry, Hash, Proof};
+use hookstream_trail::{Entry, Hash, Proof, kind};
 
 /// Entries in order: those behind a position, at most so many. Its columns are those that [`rows::entry`] reads.
 pub const PAGE: &str = include_str!("sql/page.sql");
+
+/// Most entries that [`prove_resumptions`] proves. Each is the act of an operator after a disaster.
+pub const RESUMPTIONS_MAX: usize = 100;
 
 /// Part of the tree is not there: `hookstream audit verify` says which.
 fn incomplete() -> StoreError {
@@ -113,19 +116,62 @@ async fn newest<C: GenericClient + Sync>(client: &C) -> Result<Option<(String, u
     .transpose()
 }
 
-/// What there is to prove an event with.
+/// That the trail of `from` entries is the beginning of that of `to`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extension {
+    /// How many entries the smaller tree has.
+    pub from: u64,
+    /// How many the larger one has.
+    pub to: u64,
+    /// The consistency proof (RFC 6962, 2.1.2): empty if `from` is 0 or `to`.
+    pub hashes: Vec<Hash>,
+    /// The note of the newest checkpoint, which covers at least `to` entries.
+    pub checkpoint: String,
+}
+
+/// The proof that the tree over the first `to` entries begins with that over the first `from`, which is not larger.
+/// Without `to` it is the tree of the newest checkpoint. `None` if that covers fewer entries than are asked for, or
+/// there is none.
+pub async fn prove_extension<C: GenericClient + Sync>(
+    client: &C,
+    from: u64,
+    to: Option<u64>,
+) -> Result<Option<Extension>, StoreError> {
+    let Some((checkpoint, size)) = newest(client).await? else { return Ok(None) };
+    let to = to.unwrap_or(size);
+    if from > to || to > size {
+        return Ok(None);
+    }
+    let hashes = consistency(client, from, to).await?;
+    Ok(Some(Extension { from, to, hashes, checkpoint }))
+}
+
+/// What there is to prove entries with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proofs {
-    /// A proof for each of its entries that the newest checkpoint covers, the oldest first.
+    /// A proof for each of the entries that the newest checkpoint covers, the oldest first.
     pub covered: Vec<Proof>,
-    /// How many of its entries no checkpoint covers yet.
+    /// How many of the entries no checkpoint covers yet.
     pub uncovered: usize,
 }
 
 /// The proofs of an event's entries by the newest checkpoint, whose signature is not looked at: whoever is given one
 /// checks it.
 pub async fn prove<C: GenericClient + Sync>(client: &C, event_id: &str) -> Result<Proofs, StoreError> {
-    let entries = entries_of_event(client, event_id).await?;
+    prove_entries(client, entries_of_event(client, event_id).await?).await
+}
+
+/// The same for what the trail says of gaps in itself: the latest [`RESUMPTIONS_MAX`] such entries.
+pub async fn prove_resumptions<C: GenericClient + Sync>(client: &C) -> Result<Proofs, StoreError> {
+    let mut entries = resumption_entries(client).await?;
+    entries.drain(..entries.len().saturating_sub(RESUMPTIONS_MAX));
+    prove_entries(client, entries).await
+}
+
+async fn prove_entries<C: GenericClient + Sync>(
+    client: &C,
+    entries: Vec<Entry>,
+) -> Result<Proofs, StoreError> {
     let Some((note, size)) = newest(client).await? else {
         return Ok(Proofs { covered: Vec::new(), uncovered: entries.len() });
     };
@@ -138,6 +184,13 @@ pub async fn prove<C: GenericClient + Sync>(client: &C, event_id: &str) -> Resul
         proofs.covered.push(Proof { entry, inclusion: hashes.concat(), checkpoint: note.clone() });
     }
     Ok(proofs)
+}
+
+/// The entries that record gaps, the oldest first.
+pub async fn resumption_entries<C: GenericClient + Sync>(client: &C) -> Result<Vec<Entry>, StoreError> {
+    let parameters = [(&kind::RESUMED as _, Type::TEXT)];
+    let rows = client.query_typed(include_str!("sql/resumptions.sql"), &parameters).await?;
+    rows.iter().map(rows::owned).collect()
 }
 
 /// The entries of an event, the oldest first: several, if it was delivered again. At most 1000.
