@@ -37,7 +37,8 @@ pub use resume::{ResumeError, resume};
 pub use settings::{CheckpointSettings, public_keys};
 pub use trail::Trail;
 pub use verify::{
-    CheckpointFault, Compared, Disagreement, Expectations, Verified, VerifyError, verify_stream, verify_trail,
+    CheckpointFault, Compared, Disagreement, Expectations, Verified, VerifyError, last_recorded,
+    verify_stream, verify_trail,
 };
 
 /// Table `audit_trail` and what belongs to it.

@@ -12,7 +12,7 @@ use hookstream_proofs::rows;
 mod pass;
 mod stream;
 
-pub use stream::{Compared, Disagreement, verify_stream};
+pub use stream::{Compared, Disagreement, last_recorded, verify_stream};
 
 use pass::{Gap, Pass};
 

@@ -1,4 +1,4 @@
-SELECT stream_sequence
+SELECT audit_sequence, stream_sequence
 FROM audit_trail
 WHERE stream = $1
 ORDER BY audit_sequence DESC

@@ -7,11 +7,11 @@ use hookstream_bus::{Bus, Message, PullLimits, Selection, Start};
 use hookstream_event::BodyDigest;
 use hookstream_store::types::Type;
 use hookstream_store::{GenericClient, StoreError};
-use hookstream_trail::{Entry, Hash, Micros};
+use hookstream_trail::{Entry, Hash, Micros, Resumption};
 
 use super::VerifyError;
 use crate::record::WEBHOOKS;
-use hookstream_proofs::{entries_after, entries_of_event};
+use hookstream_proofs::{entries_after, entries_of_event, resumption_entries};
 
 /// Messages taken at a time, with their payloads.
 const PULL: PullLimits = PullLimits { messages: 500, bytes: 32 << 20, wait: Duration::from_secs(2) };
@@ -51,6 +51,14 @@ pub enum Disagreement {
         /// The sequence that it is about.
         stream_sequence: i64,
     },
+    /// The stream is empty, and ends before what was recorded of it.
+    #[error("the stream is empty and ends at message {end}, but message {recorded} was recorded")]
+    Ends {
+        /// Its last sequence.
+        end: u64,
+        /// The last that was recorded.
+        recorded: u64,
+    },
     /// They differ.
     #[error(
         "audit entry {audit_sequence}: message {stream_sequence} of the stream has another {field} than was recorded"
@@ -74,8 +82,11 @@ pub async fn verify_stream<C: GenericClient + Sync>(
     bus: &Bus,
     mut progress: impl FnMut(u64),
 ) -> Result<Compared, VerifyError> {
-    let state = bus.stream_state(WEBHOOKS).await?;
     let Some(last) = last_recorded(client).await? else { return Ok(Compared::default()) };
+    let state = bus.stream_state(WEBHOOKS).await?;
+    if state.messages == 0 && state.last_sequence < last {
+        return Err(Disagreement::Ends { end: state.last_sequence, recorded: last }.into());
+    }
     let mut compared = Compared::default();
     let mut reader = bus.reader(WEBHOOKS, Start::Sequence(state.first_sequence), Selection::default());
     let mut entries = Entries::default();
@@ -106,12 +117,21 @@ pub async fn verify_stream<C: GenericClient + Sync>(
     Ok(compared)
 }
 
-/// Stream sequence of the last event in the trail.
-async fn last_recorded<C: GenericClient + Sync>(client: &C) -> Result<Option<u64>, StoreError> {
+/// The last stream sequence that the trail has recorded, or passed over when it was resumed on another state of the
+/// stream; `None` before the first. The stream cannot end before it, unless something was lost.
+pub async fn last_recorded<C: GenericClient + Sync>(client: &C) -> Result<Option<u64>, StoreError> {
     let parameters = [(&WEBHOOKS as _, Type::TEXT)];
     let row = client.query_typed_opt(include_str!("../sql/last_recorded.sql"), &parameters).await?;
-    let sequence: Option<i64> = row.map(|row| row.try_get("stream_sequence")).transpose()?.flatten();
-    Ok(sequence.and_then(|sequence| u64::try_from(sequence).ok()))
+    let (at, sequence): (i64, Option<i64>) = match row {
+        Some(row) => (row.try_get("audit_sequence")?, row.try_get("stream_sequence")?),
+        None => (0, None),
+    };
+    let later = resumption_entries(client).await?.into_iter().filter(|entry| entry.audit_sequence > at);
+    let mut followed = later.filter_map(|entry| {
+        serde_json::from_str::<Resumption>(&entry.record.details).ok()?.stream.map(|gap| gap.next)
+    });
+    let recorded = sequence.and_then(|sequence| u64::try_from(sequence).ok());
+    Ok(followed.next_back().map(|next| next.saturating_sub(1)).or(recorded))
 }
 
 /// False for a dead letter.

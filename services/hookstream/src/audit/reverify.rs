@@ -4,18 +4,23 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use hookstream_bus::{Bus, Message, PullLimits, Reader, Selection, Start};
+use hookstream_audit::last_recorded;
+use hookstream_bus::{Bus, Message, PullLimits, Reader, Selection, Start, StreamState};
 use hookstream_gateway::{Archive, Verdict};
 use hookstream_runtime::Settings;
-use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+use super::database;
 use crate::operator;
-use crate::output::{self, Format, progress as tell};
+use crate::output::{Format, progress as tell};
 use crate::pace::Meter;
 use crate::replay::range::{self, Bound, Range};
 use crate::settings::Usage;
 use crate::stop::{self, Stop};
+
+mod report;
+
+use report::{Problem, Report};
 
 /// The stream of events.
 const STREAM: &str = "WEBHOOKS";
@@ -23,18 +28,19 @@ const STREAM: &str = "WEBHOOKS";
 const OUTAGE_MAX: Duration = Duration::from_mins(1);
 /// How long the stream may have more and hand out nothing, before what comes next is asked for by its sequence.
 const STALL_MAX: Duration = Duration::from_secs(5);
-/// Problems that are listed; further ones are counted.
-const LISTED_MAX: usize = 10_000;
+/// What is said of a message that is not there.
+const GONE: &str = "the stream does not hold it any more";
 
 /// Check the signature of every stored event again.
 ///
 /// Walks the stream and verifies each event from its exact bytes, its stored signature and the key of its stored id. Keys
 /// come from the settings: those in force, those whose not_after has come, and those under `retired`, which verify
-/// nothing else. Lists each event that does not verify and each sequence that the stream should hold and does not.
+/// nothing else. Lists each event that does not verify and each sequence that the stream should hold and does not; where it
+/// should end, the trail says, for a file that is damaged may lose its end without a trace.
 /// Commands that the backend appended were never signed, and those of schemes that sign nothing (GitLab) have nothing but
 /// the digest of their body: both are counted by themselves.
 ///
-/// Logs in as the role `operator` of nats.conf: NATS_URL, or NATS_USER and NATS_PASSWORD.
+/// Logs in as the role `operator` of nats.conf: NATS_URL, or NATS_USER and NATS_PASSWORD; and to Postgres.
 #[expect(clippy::doc_markdown, reason = "it is the text of --help")]
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -57,6 +63,9 @@ pub(crate) struct Args {
     /// Only events stored under this subject, such as 'webhooks.github.>'; what is missing is listed all the same
     #[arg(long, value_name = "SUBJECT")]
     subject: Option<String>,
+    /// Leave Postgres alone: messages that the stream lost at its end are not noticed
+    #[arg(long)]
+    without_trail: bool,
     /// How to print the report
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -70,6 +79,8 @@ pub(crate) async fn run(args: Args, settings: &Settings) -> anyhow::Result<ExitC
     };
     let (from, to) = (bound("--from", &args.from)?, bound("--to", &args.to)?);
     let archive = Archive::read(settings)?;
+    // Before the stream is looked at, which grows.
+    let recorded = if args.without_trail { None } else { recorded(settings).await? };
     operator::lowest_priority();
     let bus = operator::connect(settings).await?;
     let walked = async {
@@ -87,6 +98,9 @@ pub(crate) async fn run(args: Args, settings: &Settings) -> anyhow::Result<ExitC
         let keys = archive.keys();
         tell(format_args!("reverify: {STREAM} {} with {keys} keys", resolved.range));
         walk.all().await?;
+        if let Some(lost) = lost_at_the_end(&stream, to, recorded) {
+            walk.report.missing(lost, "the stream ends before it, and the trail has recorded it");
+        }
         anyhow::Ok(walk.report)
     };
     let report = walked.await.map_err(|error| operator::explain(&bus, error));
@@ -96,38 +110,34 @@ pub(crate) async fn run(args: Args, settings: &Settings) -> anyhow::Result<ExitC
     Ok(if report.problems() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// The last message that the trail has recorded.
+async fn recorded(settings: &Settings) -> anyhow::Result<Option<u64>> {
+    let asked = async {
+        let client = database(settings).await?;
+        Ok(last_recorded(&*client).await?)
+    };
+    asked.await.map_err(|error: anyhow::Error| {
+        error.context("ask the trail where the stream has to end (--without-trail does without)")
+    })
+}
+
+/// What was recorded and lies behind the end of the stream, as far as it was asked for: up to a time is not.
+fn lost_at_the_end(stream: &StreamState, to: Option<Bound>, recorded: Option<u64>) -> Option<Range> {
+    let to = match to {
+        None => recorded?,
+        Some(Bound::Sequence(to)) => recorded?.min(to),
+        Some(_) => return None,
+    };
+    let lost = Range { from: stream.last_sequence + 1, to };
+    (!lost.is_empty()).then_some(lost)
+}
+
 /// A walk through the stream.
 struct Walk<'w> {
     bus: &'w Bus,
     archive: &'w Archive,
     subject: Option<&'w str>,
     report: Report,
-}
-
-/// What was found.
-#[derive(Debug)]
-struct Report {
-    range: Range,
-    /// Sequence that comes next.
-    next: u64,
-    verified: u64,
-    digest_only: u64,
-    appended: u64,
-    /// Events that `--subject` leaves out.
-    others: u64,
-    listed: Vec<Problem>,
-    /// Problems beyond those that are listed.
-    omitted: u64,
-}
-
-/// An event that does not verify, or is not there.
-#[derive(Debug)]
-struct Problem {
-    sequence: u64,
-    event_id: Option<String>,
-    key_id: Option<String>,
-    code: &'static str,
-    detail: String,
 }
 
 impl Walk<'_> {
@@ -209,9 +219,7 @@ impl Walk<'_> {
         }
         let stream = self.bus.stream_state(STREAM).await.context("look at the stream")?;
         let first = if stream.messages == 0 { stream.last_sequence + 1 } else { stream.first_sequence };
-        for sequence in self.report.next.max(first)..found {
-            self.report.missing(sequence, "the stream does not hold it any more".to_owned());
-        }
+        self.report.missing(Range { from: self.report.next.max(first), to: found - 1 }, GONE);
         self.report.next = found;
         Ok(())
     }
@@ -219,11 +227,12 @@ impl Walk<'_> {
     /// Asks for the next message by its sequence.
     async fn pass_unreadable(&mut self) -> anyhow::Result<()> {
         let sequence = self.report.next;
+        let only = Range { from: sequence, to: sequence };
         match self.bus.message_at(STREAM, sequence).await {
             // It is there after all: whoever reads on will get it.
             Ok(Some(_)) => return Ok(()),
-            Ok(None) => self.report.missing(sequence, "the stream does not hold it any more".to_owned()),
-            Err(error) => self.report.missing(sequence, format!("the server cannot read it: {error}")),
+            Ok(None) => self.report.missing(only, GONE),
+            Err(error) => self.report.missing(only, &format!("the server cannot read it: {error}")),
         }
         self.report.next += 1;
         Ok(())
@@ -239,81 +248,6 @@ fn matches(pattern: &str, subject: &str) -> bool {
             (Some(wanted), Some(found)) if wanted == "*" || wanted == found => {}
             _ => return false,
         }
-    }
-}
-
-impl Report {
-    fn of(range: Range) -> Self {
-        let (verified, digest_only, appended, others, omitted) = (0, 0, 0, 0, 0);
-        Self { range, next: range.from, verified, digest_only, appended, others, listed: Vec::new(), omitted }
-    }
-
-    fn note(&mut self, problem: Problem) {
-        if self.listed.len() < LISTED_MAX { self.listed.push(problem) } else { self.omitted += 1 }
-    }
-
-    fn missing(&mut self, sequence: u64, detail: String) {
-        self.note(Problem { sequence, event_id: None, key_id: None, code: "missing", detail });
-    }
-
-    fn problems(&self) -> u64 {
-        self.listed.len() as u64 + self.omitted
-    }
-
-    fn print(&self, format: Format) -> anyhow::Result<()> {
-        let counts = [
-            ("verified", self.verified),
-            ("unsigned, digest as it was", self.digest_only),
-            ("unsigned, appended by the backend", self.appended),
-            ("left out by --subject", self.others),
-            ("do not verify", self.problems()),
-        ];
-        match format {
-            Format::Json => output::json(&self.json())?,
-            Format::Table => {
-                output::table(
-                    ["OUTCOME", "EVENTS"],
-                    &counts.map(|(name, count)| [name.to_owned(), count.to_string()]),
-                )?;
-                if !self.listed.is_empty() {
-                    output::line("")?;
-                    let rows: Vec<_> = self.listed.iter().map(Problem::row).collect();
-                    output::table(["SEQUENCE", "EVENT", "KEY", "PROBLEM", "DETAIL"], &rows)?;
-                }
-            }
-        }
-        if self.omitted > 0 {
-            tell(format_args!("reverify: {} more do not verify and are not listed", self.omitted));
-        }
-        match self.problems() {
-            0 => tell("reverify: all of it verifies"),
-            problems => tell(format_args!("reverify: {problems} events do not verify")),
-        }
-        Ok(())
-    }
-
-    fn json(&self) -> Value {
-        json!({
-            "range": { "from": self.range.from, "to": self.range.to },
-            "verified": self.verified, "digest_only": self.digest_only, "appended": self.appended,
-            "left_out": self.others, "problems": self.problems(),
-            "listed": self.listed.iter().map(Problem::json).collect::<Vec<_>>(),
-        })
-    }
-}
-
-impl Problem {
-    fn row(&self) -> [String; 5] {
-        let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
-        let (event, key) = (text(&self.event_id), text(&self.key_id));
-        [self.sequence.to_string(), event, key, self.code.to_owned(), self.detail.clone()]
-    }
-
-    fn json(&self) -> Value {
-        json!({
-            "sequence": self.sequence, "event_id": self.event_id, "key_id": self.key_id, "problem": self.code,
-            "detail": self.detail,
-        })
     }
 }
 

@@ -4,19 +4,21 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hookstream_audit::{Audit, last_recorded};
 use hookstream_bus::Bus;
 use hookstream_event::{attribute, header, samples};
 use hookstream_gateway::{Config, Gateway};
 use hookstream_runtime::{Health, Metrics, ProcessInfo, Settings};
 use hookstream_test_support::{
-    Delivery, GITHUB_SECRET, INTERNAL_SECRET, SampleEvent, TestNats, github_delivery, github_form_delivery,
-    internal_delivery, internal_hub_delivery, unique_id,
+    Delivery, GITHUB_SECRET, INTERNAL_SECRET, SampleEvent, TestDatabase, TestNats, eventually,
+    github_delivery, github_form_delivery, internal_delivery, internal_hub_delivery, unique_id,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::command::Hookstream;
+use crate::following::Following;
 
 /// GitHub payloads, as event and body: those of the file (one `{"event","payload"}` a line) that
 /// `HOOKSTREAM_GITHUB_DELIVERIES` names, else our own samples.
@@ -36,7 +38,7 @@ pub(crate) fn github_payloads() -> Vec<(String, Bytes)> {
 }
 
 /// A gateway within the test's process; returns its URL.
-async fn gateway(nats: &TestNats) -> String {
+pub(crate) async fn gateway(nats: &TestNats) -> String {
     let settings = Settings::from_pairs([
         ("GITHUB_WEBHOOK_SECRET", GITHUB_SECRET),
         ("INTERNAL_WEBHOOK_SECRET", INTERNAL_SECRET),
@@ -61,6 +63,10 @@ async fn send(url: &str, deliveries: &[Delivery]) -> u64 {
 }
 
 fn reverify(nats: &TestNats, arguments: &[&str]) -> Hookstream {
+    reverify_with_trail(nats, &[&["--without-trail"], arguments].concat())
+}
+
+fn reverify_with_trail(nats: &TestNats, arguments: &[&str]) -> Hookstream {
     Hookstream::new(&[&["audit", "reverify", "--format", "json"], arguments].concat())
         .env("NATS_URL", &nats.url("operator"))
         .env("GITHUB_WEBHOOK_SECRET", GITHUB_SECRET)
@@ -125,7 +131,11 @@ async fn what_was_forged_in_the_stream_is_listed_and_what_was_never_signed_is_co
     command.envelope.attributes.set(attribute::ACTOR, "api:t-1");
     command.publish(&publisher).await;
     let mut forged = SampleEvent::internal(&unique_id(), &body);
-    forged.envelope.signature = format!("sha256={}", "0".repeat(64));
+    let signed = internal_hub_delivery(forged.payload.clone());
+    let signature = signed.header("x-hub-signature-256").unwrap();
+    // One digit is another.
+    let last = if signature.ends_with('0') { '1' } else { '0' };
+    forged.envelope.signature = format!("{}{last}", &signature[..signature.len() - 1]);
     forged.envelope.key_id = hookstream_signature::Key::fingerprint(INTERNAL_SECRET.as_bytes());
     forged.publish(&publisher).await;
     let mut unsigned = SampleEvent::internal(&unique_id(), &body);
@@ -146,8 +156,8 @@ async fn what_was_forged_in_the_stream_is_listed_and_what_was_never_signed_is_co
     assert_eq!(table.code, 2, "given twice: {table:?}");
 }
 
-/// Changes the first byte of the first occurrence of `marker` in the stream's files.
-fn flip(data_dir: &Path, marker: &str) {
+/// Changes a file of the stream: the one that holds `marker`, of which `change` is told all bytes and where it is.
+fn damage(data_dir: &Path, marker: &str, change: impl Fn(&mut [u8], usize)) {
     let mut folders = vec![data_dir.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -157,7 +167,7 @@ fn flip(data_dir: &Path, marker: &str) {
             } else if path.extension().is_some_and(|extension| extension == "blk") {
                 let mut bytes = std::fs::read(&path).unwrap();
                 if let Some(at) = bytes.windows(marker.len()).position(|found| found == marker.as_bytes()) {
-                    bytes[at] ^= 1;
+                    change(&mut bytes, at);
                     std::fs::write(&path, bytes).unwrap();
                     return;
                 }
@@ -167,20 +177,80 @@ fn flip(data_dir: &Path, marker: &str) {
     panic!("no file of the stream holds {marker}");
 }
 
+/// Where the record of a file begins that covers `at`: each begins with its length, whose highest bit says that there
+/// are headers.
+fn record_around(bytes: &[u8], at: usize) -> usize {
+    let mut start = 0;
+    loop {
+        let length = u32::from_le_bytes(*bytes[start..].first_chunk().unwrap()) & !(1 << 31);
+        let end = start + usize::try_from(length).unwrap();
+        if end > at {
+            return start;
+        }
+        start = end;
+    }
+}
+
+/// Twenty deliveries, the n-th with `canary-n` in its body.
+async fn send_canaries(url: &str) {
+    let body = |n: u64| format!(r#"{{"zen":"canary-{n}","hook_id":{n}}}"#);
+    let deliveries: Vec<_> = (1..=20).map(|n| github_delivery("ping", body(n))).collect();
+    send(url, &deliveries).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_flipped_byte_in_the_streams_file_is_found() {
     let nats = TestNats::start().await;
-    let url = gateway(&nats).await;
-    let body = |n: u64| format!(r#"{{"zen":"canary-{n}","hook_id":{n}}}"#);
-    let deliveries: Vec<_> = (1..=20).map(|n| github_delivery("ping", body(n))).collect();
-    send(&url, &deliveries).await;
+    send_canaries(&gateway(&nats).await).await;
     reverify(&nats, &[]).run().await.expect_code(0);
     nats.stop().await;
-    flip(&nats.data_dir(), "canary-10");
+    damage(&nats.data_dir(), "canary-10", |bytes, at| bytes[at] ^= 1);
     nats.restart().await;
     let done = reverify(&nats, &[]).run().await.expect_code(1);
     let report = done.json();
     // The server notices by its own checksum and drops the message; if it did not, the digest would tell.
     assert_eq!((&report["verified"], &report["problems"]), (&19.into(), &1.into()), "{done:?}");
     assert_eq!(problems(&report), ["10: missing"], "{done:?}");
+}
+
+/// Where the byte is of the length of a record, the server takes the file for one that ends there, and says nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flipped_byte_that_costs_the_stream_its_end_is_found_by_what_the_trail_recorded() {
+    let (nats, database) = (TestNats::start().await, TestDatabase::create().await);
+    database.migrate(&[&hookstream_audit::MIGRATIONS]).await;
+    let client = database.client().await;
+    send_canaries(&gateway(&nats).await).await;
+    let following = Following::start(&nats, &database, Audit::default());
+    eventually("all of it is recorded", Duration::from_mins(1), async || {
+        let recorded = last_recorded(&*client).await.map_err(|error| error.to_string())?;
+        if recorded == Some(20) { Ok(()) } else { Err(format!("{recorded:?}")) }
+    })
+    .await;
+    following.stop().await.unwrap();
+    let url = database.url();
+    let run = async |arguments: &[&str]| {
+        reverify_with_trail(&nats, arguments).env("DATABASE_URL", &url).run().await
+    };
+    assert_eq!(run(&[]).await.expect_code(0).json()["verified"], 20);
+
+    nats.stop().await;
+    damage(&nats.data_dir(), "canary-10", |bytes, at| bytes[record_around(bytes, at) + 2] ^= 1);
+    nats.restart().await;
+    let report = run(&[]).await.expect_code(1).json();
+    let missing: Vec<_> = (10..=20).map(|sequence| format!("{sequence}: missing")).collect();
+    assert_eq!((&report["verified"], problems(&report)), (&9.into(), missing), "{report}");
+    assert_eq!(problems(&run(&["--to", "11"]).await.expect_code(1).json()), ["10: missing", "11: missing"]);
+    run(&["--to", "9"]).await.expect_code(0);
+    run(&["--without-trail"]).await.expect_code(0);
+    let verify = Hookstream::new(&["audit", "verify"])
+        .env("DATABASE_URL", &url)
+        .env("NATS_URL", &nats.url("operator"))
+        .run()
+        .await
+        .expect_code(1);
+    assert!(verify.stderr.contains("audit entry 10: message 10 is no longer in the stream"), "{verify:?}");
+
+    let nobody = reverify_with_trail(&nats, &[]).env("DATABASE_URL", "postgres://x@127.0.0.1:1/x");
+    let nobody = nobody.run().await.expect_code(1);
+    assert!(nobody.stderr.contains("--without-trail"), "{nobody:?}");
 }
