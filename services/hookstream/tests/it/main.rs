@@ -20,4 +20,5 @@ mod secret;
 mod send;
 mod tail;
 mod up;
+mod verifier;
 mod work;
