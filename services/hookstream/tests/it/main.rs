@@ -6,6 +6,7 @@ mod audit_list;
 mod audit_proofs;
 mod command;
 mod doctor;
+mod flood;
 mod following;
 mod help;
 mod nats_client;

@@ -49,6 +49,8 @@ pub(crate) async fn gateway(nats: &TestNats) -> String {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let info = ProcessInfo { name: "hookstream-gateway", about: "", version: "0" };
     let gateway = Gateway::new(Config::read(&settings).unwrap(), bus, Health::new(), Metrics::new(&info));
+    let refusing = gateway.clone();
+    tokio::spawn(async move { refusing.publish_rejections().await });
     tokio::spawn(gateway.serve(listener, CancellationToken::new()));
     url
 }
