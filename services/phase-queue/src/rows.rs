@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use hookstream_event::BodyDigest;
 use hookstream_event::internal::{PhaseData, PhaseEnqueued};
 use hookstream_store::types::Json;
-use hookstream_store::{Row, StoreError, Transaction, together};
+use hookstream_store::{Row, StoreError, Transaction};
 use serde_json::{Map, Value};
 
 use crate::{Concerns, Control, EarlyReport, KeptReport, Outcome, Phase, Queue, Reach, State};
@@ -26,14 +26,11 @@ pub(crate) async fn load(tx: &Transaction<'_>, concerns: &Concerns) -> Result<Qu
     };
     let issues: Vec<i64> = concerns.issues.iter().copied().collect();
     let (ids, _) = split(&concerns.queue_ids);
+    let mut rows = load_phases(tx, concerns, &issues).await?;
     let candidates_max = concerns.announcements_max(&control);
-    let others = together(
-        async { Ok(tx.query(include_str!("rows/load_candidates.sql"), &[&candidates_max]).await?) },
-        async { Ok(tx.query(include_str!("rows/load_early_reports.sql"), &[&ids, &issues]).await?) },
-    );
-    let (mut rows, (candidates, early)) = together(load_phases(tx, concerns, &issues), others).await?;
-    rows.extend(candidates);
+    rows.extend(tx.query(include_str!("rows/load_candidates.sql"), &[&candidates_max]).await?);
     let phases: Vec<Phase> = rows.iter().map(read).collect::<Result<_, _>>()?;
+    let early = tx.query(include_str!("rows/load_early_reports.sql"), &[&ids, &issues]).await?;
     let early = early.iter().map(read_early).collect::<Result<_, StoreError>>()?;
     let queue = Queue::load(phases, control).with_early_reports(row.try_get("early_reports")?, early);
     if issues.is_empty() { Ok(queue) } else { load_shelf(tx, queue, &issues).await }

@@ -54,7 +54,7 @@ async fn tamper(
 ) -> anyhow::Result<()> {
     let tx = client.transaction().await?;
     tx.batch_execute(statements).await?;
-    match verify(&tx, signer).await {
+    match verify(&*tx, signer).await {
         Err(error) => assert!(found(&error), "{statements}: {error}"),
         Ok(verified) => panic!("not found: {statements}: {verified:?}"),
     }

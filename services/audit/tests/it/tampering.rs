@@ -74,9 +74,9 @@ async fn a_change_of_any_column_of_any_entry_is_found_and_named() {
         for change in changes {
             for entry in [1, 6, ENTRIES] {
                 let tx = client.transaction().await?;
-                tx.execute(&format!("UPDATE audit_trail SET {change} WHERE audit_sequence = {entry}"), &[])
-                    .await?;
-                let broken = match crate::support::verify(&tx).await {
+                let update = format!("UPDATE audit_trail SET {change} WHERE audit_sequence = {entry}");
+                tx.batch_execute(&update).await?;
+                let broken = match crate::support::verify(&*tx).await {
                     Err(hookstream_audit::VerifyError::Broken(broken)) => broken,
                     other => panic!("{change} of entry {entry}: {other:?}"),
                 };

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::deliveries::Signer;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Lines of a process's log that say what became of an event.
 async fn lines_of(pipeline: &Pipeline, process: &str, event_id: &str) -> Vec<Value> {

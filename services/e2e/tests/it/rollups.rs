@@ -142,7 +142,7 @@ impl World {
     /// Waits until all that was stored is applied, and checks rows and sums.
     async fn assert_all_applied_once(&self) {
         let query = "SELECT sequence FROM projection_checkpoints WHERE projection = 'task_log'";
-        eventually("all of it is applied", Duration::from_secs(60), async || {
+        eventually("all of it is applied", Duration::from_mins(1), async || {
             let row = self.client.query_opt(query, &[]).await.map_err(|error| error.to_string())?;
             let at = row.map_or(0, |row| row.get::<_, i64>(0));
             if u64::try_from(at) == Ok(self.last) { Ok(()) } else { Err(format!("{at} of {}", self.last)) }

@@ -90,7 +90,7 @@ pub(crate) async fn commit<P: Projection>(
     let dead: HashSet<u64> = letters.iter().map(|letter| letter.stream_sequence).collect();
     let finished = async {
         dead_letters::insert(&tx, P::NAME, &letters).await?;
-        memory::mark_unprocessed(&tx, P::NAME, &dead).await?;
+        memory::mark_unprocessed(&tx, P::NAME, dead.iter().copied()).await?;
         Ok(tx.commit().await?)
     };
     bounded(limits.step, finished).await?;

@@ -179,15 +179,12 @@ impl<'r, P: Projection> Leader<'r, P> {
             if runner.bus.times_lost() != lost {
                 return Err(Broken::Reconnected);
             }
-            let beyond = match batch {
-                Some(batch) => self.take(round, batch, &mut feed, backoff).await?,
-                None => {
-                    if self.idle(round).await? {
-                        self.prove(backoff);
-                    }
-                    false
-                }
-            };
+            let mut beyond = false;
+            if let Some(batch) = batch {
+                beyond = self.take(round, batch, &mut feed, backoff).await?;
+            } else if self.idle(round).await? {
+                self.prove(backoff);
+            }
             if self.is_at_end(round, beyond).await? {
                 break;
             }

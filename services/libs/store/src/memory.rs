@@ -3,7 +3,7 @@
 //! The broker forgets an id after 30 s and a sender may redeliver days later, so the memory is what keeps an event
 //! from being applied twice. It is written in the transaction that holds the event's effects.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use hookstream_event::{BodyDigest, EventId};
 use time::{Date, Duration, OffsetDateTime};
@@ -110,13 +110,12 @@ pub async fn remember(
 pub async fn mark_unprocessed(
     tx: &Transaction<'_>,
     projection: &str,
-    stream_sequences: &HashSet<u64>,
+    stream_sequences: impl IntoIterator<Item = u64>,
 ) -> Result<(), StoreError> {
-    if stream_sequences.is_empty() {
+    let sequences: Vec<i64> = stream_sequences.into_iter().map(to_bigint).collect::<Result<_, _>>()?;
+    if sequences.is_empty() {
         return Ok(());
     }
-    let sequences: Vec<i64> =
-        stream_sequences.iter().map(|sequence| to_bigint(*sequence)).collect::<Result<_, _>>()?;
     tx.execute(include_str!("memory/mark_unprocessed.sql"), &[&projection, &sequences]).await?;
     Ok(())
 }

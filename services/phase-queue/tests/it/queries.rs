@@ -210,6 +210,8 @@ async fn a_batch_reads_no_more_than_the_plans_it_touches() {
     run_test(async || {
         let mut queue = Queue::create().await;
         queue.client.batch_execute(MANY_PHASES).await?;
+        // As the runner does.
+        queue.client.plan_for_lookups().await?;
         let scans = async |queue: &Queue| -> anyhow::Result<i64> {
             // Counters of this session are flushed at the latest here.
             queue.client.batch_execute("SELECT pg_stat_force_next_flush()").await?;

@@ -24,7 +24,7 @@ const NO_CHECKPOINT: &str = "urn:hookstream:problem:no-checkpoint";
 
 /// Where the trail is asked for.
 pub(super) enum Source {
-    Database(Connection),
+    Database(Box<Connection>),
     /// Its URL, up to the version of the API.
     Backend(String),
 }
@@ -35,7 +35,7 @@ impl Source {
         let Some(url) = url else {
             let client = database(settings).await?;
             hold_still(&client).await?;
-            return Ok(Self::Database(client));
+            return Ok(Self::Database(Box::new(client)));
         };
         if !(url.starts_with("http://") || url.starts_with("https://")) {
             return Err(Usage(format!("--url {url:?} must begin with http:// or https://")).into());
@@ -46,7 +46,7 @@ impl Source {
     /// The newest checkpoint's note; `None` before the first.
     pub(super) async fn newest(&self) -> anyhow::Result<Option<String>> {
         match self {
-            Self::Database(client) => newest_checkpoint(&**client).await.context("read the trail"),
+            Self::Database(client) => newest_checkpoint(&***client).await.context("read the trail"),
             Self::Backend(api) => {
                 let answer = ask(api, "/audit/checkpoint")?;
                 if answer.status == 404 && answer.json()["type"] == NO_CHECKPOINT {
@@ -60,7 +60,7 @@ impl Source {
     /// What is said to prove that the trail of `old` entries is the beginning of that of `new`.
     pub(super) async fn consistency(&self, old: u64, new: u64) -> anyhow::Result<Vec<Hash>> {
         match self {
-            Self::Database(client) => consistency(&**client, old, new).await.context("fetch the proof"),
+            Self::Database(client) => consistency(&***client, old, new).await.context("fetch the proof"),
             Self::Backend(api) => {
                 field(ask(api, &format!("/audit/consistency?from={old}&to={new}"))?, "consistency")
             }
@@ -71,7 +71,7 @@ impl Source {
     pub(super) async fn resumptions(&self) -> anyhow::Result<Vec<Proof>> {
         match self {
             Self::Database(client) => {
-                Ok(prove_resumptions(&**client).await.context("fetch what records the gaps")?.covered)
+                Ok(prove_resumptions(&***client).await.context("fetch what records the gaps")?.covered)
             }
             Self::Backend(api) => field(ask(api, "/audit/resumptions")?, "proofs"),
         }
