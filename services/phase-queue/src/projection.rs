@@ -126,8 +126,8 @@ impl Projection for PhaseQueue {
         Some(Box::pin(Relay::new(context, bus, self.bell.clone(), self.lease, metrics).run()))
     }
 
-    fn committed(&self) {
-        self.bell.ring();
+    fn committed(&self, behind: bool) {
+        self.bell.ring(behind);
     }
 
     async fn apply(&self, tx: &Transaction<'_>, batch: &[ClaimedEvent]) -> Result<Applied, ApplyError> {

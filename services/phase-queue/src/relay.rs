@@ -13,6 +13,7 @@ mod outbox;
 mod tail;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hookstream_bus::{Bus, BusError, PublishError};
@@ -39,20 +40,38 @@ const APPEND_LIMIT: Duration = Duration::from_secs(10);
 /// How often to look into the outbox although nobody said that there is something.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How long an append waits at most while the queue is behind the stream. It makes way for what has happened to be read, and
+/// what is told then is no older than it has to be.
+const BEHIND_MAX: Duration = Duration::from_millis(250);
+
 /// First and longest pause after a failure.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 /// Told of each commit; tells the relay.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Bell(Arc<Notify>);
+pub(crate) struct Bell(Arc<Commits>);
+
+#[derive(Debug, Default)]
+struct Commits {
+    rung: Notify,
+    behind: AtomicBool,
+}
 
 impl Bell {
-    pub(crate) fn ring(&self) {
-        self.0.notify_one();
+    /// `behind`: more of the stream is waiting to be applied.
+    pub(crate) fn ring(&self, behind: bool) {
+        self.0.behind.store(behind, Ordering::Relaxed);
+        self.0.rung.notify_one();
     }
 
     async fn rung(&self) {
-        self.0.notified().await;
+        self.0.rung.notified().await;
+    }
+
+    async fn caught_up(&self) {
+        while self.0.behind.load(Ordering::Relaxed) {
+            self.rung().await;
+        }
     }
 }
 
@@ -141,6 +160,8 @@ impl Relay {
         let mut leases = Leases::new(self.lease);
         let mut tail = Tail::read(&self.bus).await?;
         loop {
+            // An error is the end of that time.
+            let _ = timeout(BEHIND_MAX, self.bell.caught_up()).await;
             let waiting = within(outbox.read(tail.position)).await?;
             if tail.position.origin != waiting.origin {
                 // Another WEBHOOKS: its sequences begin anew, and nothing of it was announced yet.

@@ -41,8 +41,8 @@ pub trait Projection: Send + Sync + 'static {
         None
     }
 
-    /// A batch that was applied is committed.
-    fn committed(&self) {}
+    /// A batch that was applied is committed. `behind`: more of the stream is waiting.
+    fn committed(&self, _behind: bool) {}
 
     /// Applies a batch, in stream order, writing through `tx` only; the runner adds the checkpoint and commits.
     ///

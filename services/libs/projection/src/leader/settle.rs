@@ -37,7 +37,7 @@ impl<P: Projection> Leader<'_, P> {
                 Verdict::Halt => return Err(halt::<P>(failure).into()),
             }
         };
-        self.runner.projection.committed();
+        self.runner.projection.committed(batch.last().pending > 0);
         self.note_committed(&committed, batch, begun.elapsed());
         round.checkpoint = committed.checkpoint;
         Ok(())
