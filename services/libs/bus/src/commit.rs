@@ -20,7 +20,7 @@ use crate::{Bus, PublishError, Receipt};
 mod choice;
 mod queue;
 
-use choice::{Choice, Way};
+use choice::Choice;
 pub use queue::GroupCommit;
 use queue::{Entry, Queue};
 
@@ -91,13 +91,11 @@ struct Commits {
 /// A commit that has ended.
 struct Done {
     messages: usize,
-    sent: Instant,
     outcome: Outcome,
 }
 
 enum Outcome {
-    Single,
-    Batch,
+    Stored,
     /// The stream takes no batches, and never will.
     NoBatches,
     /// It tells nothing of how long the stream takes.
@@ -112,26 +110,30 @@ impl Commits {
     ) {
         let mut in_flight = FuturesUnordered::new();
         let mut choice = Choice::default();
-        let mut idle_since = Instant::now();
+        // Since when there has always been something to store, and since when it is not accounted for.
+        let mut busy_since = Instant::now();
         loop {
             while let Some(commit) = queue.next(|count| choice.way(count)) {
-                choice.left(if commit.len() > 1 { Way::Together } else { Way::Alone });
                 in_flight.push(self.commit(commit));
             }
             tokio::select! {
                 Some(done) = in_flight.next() => {
                     let now = Instant::now();
-                    let mut ended = vec![done];
-                    ended.extend(std::iter::from_fn(|| in_flight.next().now_or_never().flatten()));
+                    let more = std::iter::from_fn(|| in_flight.next().now_or_never().flatten());
+                    let ended: Vec<Done> = once(done).chain(more).collect();
                     for done in &ended {
                         queue.done(done.messages);
                     }
-                    learn(&mut choice, &ended, idle_since, now);
-                    choice.ended();
-                    idle_since = now;
+                    learn(&mut choice, &ended, now - busy_since);
+                    busy_since = now;
                 }
                 entry = arriving.recv() => match entry {
-                    Some(entry) => queue.push(entry),
+                    Some(entry) => {
+                        if in_flight.is_empty() && queue.is_empty() {
+                            busy_since = Instant::now();
+                        }
+                        queue.push(entry);
+                    }
                     None => return,
                 },
             }
@@ -143,21 +145,21 @@ impl Commits {
     }
 
     async fn commit(&self, mut entries: Vec<Entry<Outgoing, Waiter>>) -> Done {
-        let (messages, sent) = (entries.len(), Instant::now());
+        let messages = entries.len();
         let bytes = entries.iter().map(|entry| entry.bytes).sum();
         let mut fell_back = false;
         let done = |outcome, fell_back| {
             (self.observer)(Commit { messages, bytes, fell_back });
-            Done { messages, sent, outcome }
+            Done { messages, outcome }
         };
         // Nobody waits for those any more: they were told "not stored", and will come again.
         entries.retain(|entry| !entry.waiters.iter().all(Waiter::is_gone));
-        let mut outcome = Outcome::Single;
+        let mut outcome = Outcome::Stored;
         if entries.len() > 1 {
             outcome = match self.commit_together(&entries).await {
                 Ok(last) => {
                     answer_all(entries, &last);
-                    return done(Outcome::Batch, false);
+                    return done(Outcome::Stored, false);
                 }
                 Err(BatchError::Disconnected) => {
                     let lost = Err(PublishError::Disconnected);
@@ -174,7 +176,7 @@ impl Commits {
                 }
                 Err(BatchError::Refused(why)) => {
                     tracing::debug!("a batch was not stored, its messages go one by one: {why}");
-                    Outcome::Batch
+                    Outcome::Stored
                 }
             };
             fell_back = true;
@@ -196,21 +198,17 @@ impl Commits {
     }
 }
 
-/// Tells what the stream took for commits that ended just now. It was free for them since it was done with others.
-fn learn(choice: &mut Choice, ended: &[Done], idle_since: Instant, now: Instant) {
-    let mut singles = 0;
+/// Tells what the stream took for commits that ended just now.
+fn learn(choice: &mut Choice, ended: &[Done], time: Duration) {
+    let mut messages = 0;
     for done in ended {
         match done.outcome {
-            Outcome::Batch => choice.batch_took(done.messages, now - idle_since.max(done.sent)),
+            Outcome::Stored => messages += done.messages,
             Outcome::NoBatches => choice.no_batches(),
-            // One that was sent to an idle stream tells of the way there and back rather than of the stream.
-            Outcome::Single if done.sent <= idle_since => singles += 1,
-            Outcome::Single | Outcome::Lost => {}
+            Outcome::Lost => choice.lost(),
         }
     }
-    if singles > 0 {
-        choice.singles_took(singles, now - idle_since);
-    }
+    choice.stored(messages, time);
 }
 
 impl Waiter {

@@ -59,6 +59,10 @@ impl<M, W> Queue<M, W> {
         Self { limits, waiting: VecDeque::new(), places: HashMap::new(), left: 0, in_flight: (0, 0) }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Messages that wait or are under way.
     fn count(&self) -> usize {
         self.waiting.len() + self.in_flight.1
