@@ -43,7 +43,7 @@ pub enum InternalEvent {
     PhaseStarted(PhaseStarted),
     /// `workflow.completed`: a worker is done with it, well or not.
     WorkflowCompleted(WorkflowCompleted),
-    /// `phase.retried`: a failed or blocked phase shall run again.
+    /// `phase.retried`: a failed phase shall run again.
     PhaseRetried(PhaseCommand),
     /// `phase.dequeued`: a phase shall not run.
     PhaseDequeued(PhaseCommand),
