@@ -27,7 +27,7 @@ impl Way {
 
 /// A period has at least so many messages, and so many times the load: batches grow one upon the other.
 const PERIOD_MESSAGES_MIN: usize = 64;
-const PERIOD_LOADS: usize = 4;
+const PERIOD_LOADS: usize = 2;
 
 /// To try how they leave alone takes fewer, for the others wait meanwhile.
 const TRIED_ALONE: usize = 32;
@@ -36,7 +36,7 @@ const TRIED_ALONE: usize = 32;
 const TRY_EVERY: usize = 32;
 
 /// Batches are tried so often before they are given up: whatever else happens may make one slow.
-const TRIES_TOGETHER: usize = 3;
+const TRIES_TOGETHER: usize = 2;
 
 /// Loads are told apart by powers of two, up to that of the largest batch.
 const CLASSES: usize = 11;
@@ -93,9 +93,13 @@ impl Choice {
     /// So many messages were stored, after so long in which there was always one to store.
     pub(super) fn stored(&mut self, messages: usize, time: Duration) {
         self.period = (self.period.0 + messages, self.period.1 + time);
-        let whole = PERIOD_MESSAGES_MIN.max(PERIOD_LOADS * self.load);
-        let enough = if self.trying_alone.is_some() { TRIED_ALONE } else { whole };
-        if self.period.0 >= enough {
+        let enough = match self.trying_alone {
+            Some(_) => TRIED_ALONE,
+            None if self.is_hopeless() => self.load,
+            None => PERIOD_LOADS * self.load,
+        };
+        let least = if self.trying_alone.is_some() { 0 } else { PERIOD_MESSAGES_MIN };
+        if self.period.0 >= enough.max(least) {
             let (messages, time) = std::mem::take(&mut self.period);
             self.learn(time / u32::try_from(messages).unwrap_or(u32::MAX));
             self.load = 0;
@@ -111,6 +115,14 @@ impl Choice {
     /// The stream takes no batches.
     pub(super) fn no_batches(&mut self) {
         self.only_alone = true;
+    }
+
+    /// Together they take clearly longer than alone: half a period shows it.
+    fn is_hopeless(&self) -> bool {
+        let [alone, _] = self.known[class(self.load)].took;
+        let (messages, time) = self.period;
+        let messages = u32::try_from(messages).unwrap_or(u32::MAX);
+        self.way == Way::Together && alone.is_some_and(|alone| time > alone * messages * 5 / 4)
     }
 
     /// A period has ended: which way is the next one's?
@@ -224,7 +236,7 @@ mod tests {
     #[test]
     fn one_slow_period_does_not_decide() {
         let mut choice = Choice::default();
-        serve(&mut choice, (400, 300_000, 60), 128, 4);
+        serve(&mut choice, (400, 300_000, 60), 128, PERIOD_LOADS);
         serve(&mut choice, SYNCING, 128, 50);
         assert_eq!(better(&choice, 128), Way::Together);
     }
