@@ -52,7 +52,8 @@ impl<P: Projection> Leader<'_, P> {
         let settings = &self.runner.context.runner;
         let limits = Limits { step: settings.batch_timeout, retries_max: settings.transient_retries_max };
         let projection = &self.runner.projection;
-        commit(projection, &mut self.connection, &round.checkpoint, batch, trials, limits).await
+        // Boxed, for whatever awaits a runner would be as large as all this is.
+        Box::pin(commit(projection, &mut self.connection, &round.checkpoint, batch, trials, limits)).await
     }
 
     /// Without the error's text, which may quote what an event holds.
