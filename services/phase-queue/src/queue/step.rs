@@ -151,8 +151,9 @@ impl Concerns {
             Step::Close { issue, .. } | Step::Reopen { issue } => {
                 self.turnover += 2 * i64::from(NUMBERS);
                 self.issues.insert(*issue);
+                // Whoever had the number before counts again once the last one is taken out.
                 for number in 1..=NUMBERS {
-                    self.include_place(*issue, number, Reach::Far);
+                    self.include_place(*issue, number, Reach::History);
                 }
             }
             Step::SetPaused(paused) => self.resumes |= !paused,

@@ -207,12 +207,10 @@ impl Table {
                 || shelved.iter().any(|phase| phase.queue_id == kept.queue_id)
         };
         let early = self.early.values().filter(is_named).cloned().collect();
-        let unended = |(phase, _): &&(Phase, Map<String, Value>)| {
-            concerns.issues.contains(&phase.parent_issue)
-                && phase.parent_issue > 0
-                && !phase.state.is_finished()
+        let may_go = |(phase, _): &&(Phase, Map<String, Value>)| {
+            concerns.issues.contains(&phase.parent_issue) && phase.parent_issue > 0 && !has_completed(phase)
         };
-        let contents = self.rows.values().filter(unended);
+        let contents = self.rows.values().filter(may_go);
         let contents = contents.map(|(phase, data)| (phase.queue_id.clone(), data.clone())).collect();
         Queue::load(phases, self.control)
             .with_early_reports(self.last_early, early)
