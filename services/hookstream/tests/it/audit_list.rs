@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use hookstream_audit::Audit;
 use hookstream_bus::Operation;
-use hookstream_projection::{Context, Projection as _, RunnerSettings};
-use hookstream_runtime::{Health, Metrics, ProcessInfo};
 use hookstream_test_support::{SampleEvent, TestDatabase, TestNats, eventually};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use tokio_util::sync::CancellationToken;
 
 use crate::command::Hookstream;
+use crate::following::Following;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -45,16 +43,7 @@ async fn entries_are_found_by_kind_event_source_and_time() {
     let act = Operation::new("operator", "rebuild", OffsetDateTime::now_utc()).with("projection", "task_log");
     nats.connect("operator").await.tell_operation(&act, Duration::from_secs(10)).await.unwrap();
 
-    let info = ProcessInfo { name: "hookstream-audit", about: "", version: "0" };
-    let context = Context {
-        nats: nats.settings(Audit::NAME),
-        postgres: database.settings(),
-        runner: RunnerSettings::default(),
-        health: Health::new(),
-        metrics: Metrics::new(&info),
-    };
-    let shutdown = CancellationToken::new();
-    let running = tokio::spawn(hookstream_projection::run(Audit::default(), context, shutdown.clone()));
+    let following = Following::start(&nats, &database, Audit::default());
     let client = database.client().await;
     eventually("all of it is recorded", PATIENCE, async || {
         let count = client.query_one("SELECT count(*) FROM audit_trail", &[]).await;
@@ -62,8 +51,7 @@ async fn entries_are_found_by_kind_event_source_and_time() {
         if count == 5 { Ok(()) } else { Err(count.to_string()) }
     })
     .await;
-    shutdown.cancel();
-    running.await.unwrap().unwrap();
+    following.stop().await.unwrap();
 
     let events = list(&database, &["--source", "github"]).await;
     let expected =

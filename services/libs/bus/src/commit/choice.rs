@@ -95,11 +95,10 @@ impl Choice {
         self.period = (self.period.0 + messages, self.period.1 + time);
         let enough = match self.trying_alone {
             Some(_) => TRIED_ALONE,
-            None if self.is_hopeless() => self.load,
-            None => PERIOD_LOADS * self.load,
+            None if self.is_hopeless() => PERIOD_MESSAGES_MIN.max(self.load),
+            None => PERIOD_MESSAGES_MIN.max(PERIOD_LOADS * self.load),
         };
-        let least = if self.trying_alone.is_some() { 0 } else { PERIOD_MESSAGES_MIN };
-        if self.period.0 >= enough.max(least) {
+        if self.period.0 >= enough {
             let (messages, time) = std::mem::take(&mut self.period);
             self.learn(time / u32::try_from(messages).unwrap_or(u32::MAX));
             self.load = 0;
