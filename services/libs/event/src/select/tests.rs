@@ -90,6 +90,12 @@ fn nesting_is_bounded_wherever_it_is() {
     }
     let open = "[".repeat(1_000_000);
     assert_eq!(check_body(open.as_bytes()), Err(BodyError::TooDeep));
+    for count in [0, 1, 254, 255, 256, 511, 1000] {
+        let brackets = "[{".repeat(count);
+        assert_eq!(opening_brackets(brackets.as_bytes()), 2 * count);
+        let shallow = format!(r#"{{"text":"{brackets}"}}"#);
+        assert_eq!(check_body(shallow.as_bytes()), Ok(&*shallow));
+    }
     let objects = r#"{"a":"#.repeat(1_000_000);
     assert_eq!(read(&objects), Err(BodyError::TooDeep));
 }
