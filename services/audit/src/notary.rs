@@ -108,8 +108,8 @@ impl Notary {
     async fn publish(&self, bus: &Bus, note: &str, size: u64) {
         let id = format!("{}:{size}", self.settings.origin);
         let headers = vec![
-            (header::MSG_ID.to_owned(), id),
-            (header::CONTENT_TYPE.to_owned(), "text/plain; charset=utf-8".to_owned()),
+            (header::MSG_ID.into(), id),
+            (header::CONTENT_TYPE.into(), "text/plain; charset=utf-8".to_owned()),
         ];
         let publisher = bus.publisher(PUBLISH_WITHIN);
         if let Err(error) = publisher.publish(SUBJECT.to_owned(), headers, note.to_owned().into()).await {

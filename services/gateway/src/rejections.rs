@@ -154,8 +154,10 @@ impl Rejections {
     async fn publish_one(&self, publisher: &Publisher, record: Record, metrics: &GatewayMetrics) {
         let (subject, payload, id) = (record.subject(), record.payload(), self.0.ids.next());
         loop {
-            let headers = [(header::MSG_ID, &*id), (header::CONTENT_TYPE, "application/json")];
-            let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+            let headers = vec![
+                (header::MSG_ID.into(), id.clone()),
+                (header::CONTENT_TYPE.into(), "application/json".to_owned()),
+            ];
             let result = publisher.publish(subject.clone(), headers, payload.clone()).await;
             let last = self.0.closing.is_cancelled();
             metrics.rejection_told(result.as_ref().map_or_else(PublishError::code, |_| "stored"));

@@ -2,6 +2,7 @@ use std::future::Future;
 
 use bytes::Bytes;
 use hookstream_bus::{PublishError, Publisher, Receipt};
+use hookstream_event::Header;
 
 /// Where verified events go. A gateway's go to the stream; `hookstream bench` has one that keeps nothing, to tell what
 /// the stream costs.
@@ -10,7 +11,7 @@ pub trait Sink: Send + Sync + 'static {
     fn store(
         &self,
         subject: String,
-        headers: Vec<(String, String)>,
+        headers: Vec<Header>,
         payload: Bytes,
     ) -> impl Future<Output = Result<Receipt, PublishError>> + Send;
 }
@@ -19,7 +20,7 @@ impl Sink for Publisher {
     async fn store(
         &self,
         subject: String,
-        headers: Vec<(String, String)>,
+        headers: Vec<Header>,
         payload: Bytes,
     ) -> Result<Receipt, PublishError> {
         self.publish(subject, headers, payload).await

@@ -167,7 +167,7 @@ impl Sender {
         match self {
             Self::Stream(publisher) => {
                 let subject = format!("ingest.github.{}.none", delivery.event);
-                let headers = vec![("Nats-Msg-Id".to_owned(), format!("github:{}", delivery.id))];
+                let headers = vec![("Nats-Msg-Id".into(), format!("github:{}", delivery.id))];
                 publisher.publish(subject, headers, delivery.body.clone()).await?;
             }
             Self::Http { stream, answer } => {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Context as _;
 use clap::ValueEnum;
 use hookstream_bus::{PublishError, Receipt};
+use hookstream_event::Header;
 use hookstream_gateway::Sink;
 use hookstream_runtime::{ProcessInfo, Settings, Supervisor, http, process};
 use http_body_util::{BodyExt as _, Full};
@@ -76,7 +77,7 @@ async fn answer(settings: &Settings, supervisor: &mut Supervisor) -> anyhow::Res
 struct Nowhere(AtomicU64);
 
 impl Sink for Nowhere {
-    async fn store(&self, _: String, _: Vec<(String, String)>, _: Bytes) -> Result<Receipt, PublishError> {
+    async fn store(&self, _: String, _: Vec<Header>, _: Bytes) -> Result<Receipt, PublishError> {
         let sequence = self.0.fetch_add(1, Ordering::Relaxed) + 1;
         Ok(Receipt { stream: "WEBHOOKS".to_owned(), sequence, duplicate: false })
     }

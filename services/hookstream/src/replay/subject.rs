@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use hookstream_bus::{Bus, Message};
-use hookstream_event::header;
+use hookstream_event::{Header, header};
 use time::format_description::well_known::Rfc3339;
 
 use crate::settings::Usage;
@@ -31,9 +31,9 @@ pub(crate) fn check(subject: &str) -> Result<(), Usage> {
 pub(crate) async fn publish(bus: &Bus, subject: &str, stream: &str, message: &Message) -> anyhow::Result<()> {
     // The server acts on its own headers. The id is the event's, and keeps it single in a stream that takes the subject.
     let ours = |name: &str| !name.starts_with("Nats-") || name == header::MSG_ID;
-    let mut headers: Vec<(String, String)> =
-        message.headers.iter().filter(|(name, _)| ours(name)).cloned().collect();
-    let mut add = |name: &str, value: String| headers.push((name.to_owned(), value));
+    let kept = message.headers.iter().filter(|(name, _)| ours(name)).cloned();
+    let mut headers: Vec<Header> = kept.map(|(name, value)| (name.into(), value)).collect();
+    let mut add = |name: &'static str, value: String| headers.push((name.into(), value));
     add("hs-stream", stream.to_owned());
     add("hs-stream-sequence", message.stream_sequence.to_string());
     add("hs-stream-subject", message.subject.clone());

@@ -51,7 +51,7 @@ impl Place {
         });
         let publisher = self.nats.connect("phase_queue").await.publisher(PATIENCE);
         let id = format!("{queue_id}-{status}-{announcement}");
-        let headers = vec![("Nats-Msg-Id".to_owned(), id)];
+        let headers = vec![("Nats-Msg-Id".into(), id)];
         let payload = phase.to_string().into();
         publisher.publish(format!("phases.7.1.{status}"), headers, payload).await.unwrap();
     }

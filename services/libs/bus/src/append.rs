@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use async_nats::header::{self, HeaderName, HeaderValue};
+use async_nats::header::{self, HeaderValue};
 use async_nats::{HeaderMap, Request, RequestErrorKind, StatusCode};
-use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::api::ApiError;
+use crate::outgoing::Outgoing;
 use crate::{Bus, PublishError, Receipt};
 
 /// How long to wait before asking again after an answer that says "not now, nothing was stored".
@@ -18,6 +18,10 @@ const RETRIES_MAX: u32 = 2;
 
 /// The stream takes no atomic batches. (nats-io/nats-server, server/errors.json)
 const BATCHES_DISABLED: u64 = 10174;
+
+/// Of a batch, so many are made ready before they are handed to the client, which then sends them with one write: one
+/// by one, each would wake it up, and all of them would keep the server waiting.
+const SENT_AT_ONCE: usize = 16;
 
 /// Why an atomic batch was not stored. Nothing of it was, unless the answer is missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +61,7 @@ impl Bus {
 
     async fn append_once(&self, message: &Outgoing) -> Result<Receipt, Failure> {
         let request = Request::new()
-            .headers(message.headers.clone())
+            .headers(message.header_map())
             .payload(message.payload.clone())
             // The budget bounds it.
             .timeout(None);
@@ -100,15 +104,19 @@ impl Bus {
         let id = HeaderValue::from(inbox.rsplit('.').next().unwrap_or(&inbox));
         let (last, others) = messages.split_last().ok_or("an empty batch")?;
         let headers = |message: &Outgoing, position: usize| {
-            let mut headers = message.headers.clone();
+            let mut headers = message.header_map();
             headers.insert(header::NATS_BATCH_ID, id.clone());
             headers.insert(header::NATS_BATCH_SEQUENCE, HeaderValue::from(position));
             headers
         };
-        for (message, position) in others.iter().zip(1..) {
-            let (subject, payload) = (message.subject.clone(), message.payload.clone());
-            let sent = self.client.publish_with_headers(subject, headers(message, position), payload).await;
-            sent.map_err(|error| error.to_string())?;
+        for (chunk, first) in others.chunks(SENT_AT_ONCE).zip((1..).step_by(SENT_AT_ONCE)) {
+            let ready: Vec<HeaderMap> =
+                chunk.iter().zip(first..).map(|(message, position)| headers(message, position)).collect();
+            for (message, headers) in chunk.iter().zip(ready) {
+                let (subject, payload) = (message.subject.clone(), message.payload.clone());
+                let sent = self.client.publish_with_headers(subject, headers, payload).await;
+                sent.map_err(|error| error.to_string())?;
+            }
         }
         let mut commit = headers(last, messages.len());
         commit.insert(header::NATS_BATCH_COMMIT, HeaderValue::from(header::NATS_BATCH_COMMIT_FINAL));
@@ -127,39 +135,6 @@ struct BatchAck {
     count: Option<usize>,
 }
 
-/// A message on its way.
-#[derive(Debug)]
-pub(crate) struct Outgoing {
-    pub(crate) subject: String,
-    pub(crate) headers: HeaderMap,
-    pub(crate) payload: Bytes,
-}
-
-impl Outgoing {
-    /// A message with these headers, or the header that is malformed.
-    pub(crate) fn new(
-        subject: String,
-        headers: Vec<(String, String)>,
-        payload: Bytes,
-    ) -> Result<Self, PublishError> {
-        Ok(Self { subject, headers: header_map(headers)?, payload })
-    }
-
-    /// The id that it is single by.
-    pub(crate) fn id(&self) -> Option<&str> {
-        self.headers.get(header::NATS_MESSAGE_ID).map(HeaderValue::as_str)
-    }
-
-    /// Size of headers and payload, about.
-    pub(crate) fn bytes(&self) -> usize {
-        let values = self.headers.iter().flat_map(|(name, values)| {
-            let name: &str = name.as_ref();
-            values.iter().map(move |value| name.len() + value.as_str().len() + 4)
-        });
-        values.sum::<usize>() + self.payload.len()
-    }
-}
-
 /// An attempt failed; `passing` if nothing was stored and another attempt may do.
 struct Failure {
     error: PublishError,
@@ -174,18 +149,6 @@ impl Failure {
     fn passing(error: PublishError) -> Self {
         Self { error, passing: true }
     }
-}
-
-fn header_map(headers: Vec<(String, String)>) -> Result<HeaderMap, PublishError> {
-    let mut map = HeaderMap::new();
-    for (name, value) in headers {
-        // The client panics on a line break where it converts by itself.
-        let refused = || PublishError::Refused(format!("header {name} is malformed"));
-        let value: HeaderValue = value.parse().map_err(|_| refused())?;
-        let name: HeaderName = name.parse().map_err(|_| refused())?;
-        map.append(name, value);
-    }
-    Ok(map)
 }
 
 #[derive(Deserialize)]
@@ -230,6 +193,8 @@ fn refusal(error: ApiError) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn read(payload: &str) -> Result<Receipt, PublishError> {

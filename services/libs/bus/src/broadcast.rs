@@ -1,9 +1,10 @@
 //! Publishing to whoever listens, without a stream's ack.
 
 use bytes::Bytes;
+use hookstream_event::Header;
 
-use crate::append::Outgoing;
 use crate::connection::REQUEST_TIMEOUT;
+use crate::outgoing::Outgoing;
 use crate::{Bus, BusError};
 
 /// What the server counts besides headers' names and values: the version line and the line breaks.
@@ -17,7 +18,7 @@ impl Bus {
     pub async fn broadcast(
         &self,
         subject: String,
-        headers: Vec<(String, String)>,
+        headers: Vec<Header>,
         payload: Bytes,
     ) -> Result<(), BusError> {
         let message = Outgoing::new(subject, headers, payload)
@@ -27,8 +28,8 @@ impl Bus {
         if bytes > bytes_max {
             return Err(BusError::TooLarge { bytes, bytes_max });
         }
-        let Outgoing { subject, headers, payload } = message;
-        let sent = self.client.publish_with_headers(subject, headers, payload);
+        let headers = message.header_map();
+        let sent = self.client.publish_with_headers(message.subject, headers, message.payload);
         match tokio::time::timeout(REQUEST_TIMEOUT, sent).await {
             Ok(sent) => sent.map_err(|error| BusError::Disconnected(Some(error.to_string()))),
             Err(_) => Err(BusError::TimedOut(REQUEST_TIMEOUT)),

@@ -14,7 +14,8 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::append::{BatchError, Outgoing};
+use crate::append::BatchError;
+use crate::outgoing::Outgoing;
 use crate::{Bus, PublishError, Receipt};
 
 mod choice;

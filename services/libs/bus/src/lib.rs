@@ -17,6 +17,7 @@ mod message;
 pub mod monitor;
 mod operations;
 mod ordered;
+mod outgoing;
 mod publisher;
 mod reader;
 mod settings;

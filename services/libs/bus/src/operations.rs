@@ -88,8 +88,10 @@ impl Bus {
     ) -> Result<Receipt, PublishError> {
         let Operation { role, act, id, .. } = operation;
         let subject = format!("operations.{}.{}", Token::lossy(role), Token::lossy(act));
-        let headers = [(header::MSG_ID, id.as_str()), (header::CONTENT_TYPE, "application/json")];
-        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let headers = vec![
+            (header::MSG_ID.into(), id.clone()),
+            (header::CONTENT_TYPE.into(), "application/json".to_owned()),
+        ];
         self.publisher(budget).publish(subject, headers, operation.payload().into()).await
     }
 }

@@ -5,8 +5,10 @@ use std::time::Duration;
 use async_nats::header::NATS_EXPECTED_LAST_SEQUENCE;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
+use hookstream_event::Header;
 
-use crate::append::{BatchError, Outgoing};
+use crate::append::BatchError;
+use crate::outgoing::Outgoing;
 use crate::{Bus, PublishError, Receipt};
 
 /// A message to be appended.
@@ -15,7 +17,7 @@ pub struct Unsent {
     /// Where it is published.
     pub subject: String,
     /// Headers by name. A `Nats-Msg-Id` among them makes it single within the stream's window.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<Header>,
     /// The bytes.
     pub payload: Bytes,
 }
@@ -42,7 +44,7 @@ impl Bus {
         for (Unsent { subject, mut headers, payload }, behind) in messages.into_iter().zip(last..) {
             // A batch stands or falls with its first message.
             if alone || behind == last {
-                headers.push((NATS_EXPECTED_LAST_SEQUENCE.to_string(), behind.to_string()));
+                headers.push((NATS_EXPECTED_LAST_SEQUENCE.to_string().into(), behind.to_string()));
             }
             outgoing.push(Outgoing::new(subject, headers, payload)?);
         }

@@ -2,11 +2,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hookstream_event::Header;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use crate::append::Outgoing;
 use crate::commit::{Commit, Committer, GroupCommit};
+use crate::outgoing::Outgoing;
 use crate::{Bus, PublishError};
 
 /// Messages that may be under way at once; more wait, within their budget.
@@ -67,7 +68,7 @@ impl Publisher {
     pub async fn publish(
         &self,
         subject: String,
-        headers: Vec<(String, String)>,
+        headers: Vec<Header>,
         payload: Bytes,
     ) -> Result<Receipt, PublishError> {
         let message = Outgoing::new(subject, headers, payload)?;

@@ -1,54 +1,74 @@
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+
+use crate::header;
 
 /// Longest attribute value, in bytes. A longer text is cut; the whole of it stays in the payload.
 ///
 /// The server stores at most 65,535 bytes of headers a message, and percent-encoding can triple a text.
 pub const ATTRIBUTE_BYTES_MAX: usize = 4096;
 
-/// The attributes that projections use. Each travels as header `hs-<name>`.
-pub mod attribute {
+/// Names attributes, and the headers that they travel as.
+macro_rules! attributes {
+    ($($(#[$docs:meta])* $constant:ident = $name:literal;)*) => {
+        /// The attributes that projections use. Each travels as header `hs-<name>`.
+        pub mod attribute {
+            $($(#[$docs])* pub const $constant: &str = $name;)*
+        }
+
+        /// The header that an attribute travels as.
+        pub(crate) fn header(name: &str) -> Cow<'static, str> {
+            match name {
+                $($name => Cow::Borrowed(concat!("hs-", $name)),)*
+                _ => Cow::Owned(format!("{}{name}", header::ATTRIBUTE_PREFIX)),
+            }
+        }
+    };
+}
+
+attributes! {
     /// `owner/name` of the repository.
-    pub const REPOSITORY: &str = "repository";
+    REPOSITORY = "repository";
     /// Number of the issue or pull request that the event is about.
-    pub const ISSUE: &str = "issue";
+    ISSUE = "issue";
     /// Login of who caused the event.
-    pub const SENDER: &str = "sender";
+    SENDER = "sender";
     /// Id of a run of an automated developer workflow.
-    pub const ADW_ID: &str = "adw-id";
+    ADW_ID = "adw-id";
     /// Id of a phase in the queue.
-    pub const QUEUE_ID: &str = "queue-id";
+    QUEUE_ID = "queue-id";
     /// Issue whose plan a phase belongs to.
-    pub const PARENT_ISSUE: &str = "parent-issue";
+    PARENT_ISSUE = "parent-issue";
     /// Number of the phase in its plan.
-    pub const PHASE_NUMBER: &str = "phase-number";
+    PHASE_NUMBER = "phase-number";
     /// Name of the phase, of `task.logged`.
-    pub const PHASE_NAME: &str = "phase-name";
+    PHASE_NAME = "phase-name";
     /// `started`, `completed`, `failed` or `skipped`.
-    pub const PHASE_STATUS: &str = "phase-status";
+    PHASE_STATUS = "phase-status";
     /// Template of the workflow.
-    pub const WORKFLOW_TEMPLATE: &str = "workflow-template";
+    WORKFLOW_TEMPLATE = "workflow-template";
     /// What a task logged.
-    pub const LOG_MESSAGE: &str = "log-message";
+    LOG_MESSAGE = "log-message";
     /// Why a task or workflow failed.
-    pub const ERROR_MESSAGE: &str = "error-message";
+    ERROR_MESSAGE = "error-message";
     /// RFC 3339 time a task started at.
-    pub const STARTED_AT: &str = "started-at";
+    STARTED_AT = "started-at";
     /// RFC 3339 time a task ended at.
-    pub const COMPLETED_AT: &str = "completed-at";
+    COMPLETED_AT = "completed-at";
     /// How long it took, in seconds, as a decimal number.
-    pub const DURATION_SECONDS: &str = "duration-seconds";
+    DURATION_SECONDS = "duration-seconds";
     /// Tokens a model used.
-    pub const TOKENS_USED: &str = "tokens-used";
+    TOKENS_USED = "tokens-used";
     /// What it cost, in US dollars, as a decimal number.
-    pub const COST_USD: &str = "cost-usd";
+    COST_USD = "cost-usd";
     /// Who gave a command, such as `api:<token name>`.
-    pub const ACTOR: &str = "actor";
+    ACTOR = "actor";
     /// The time that the sender signed, in Unix seconds, where the scheme has one.
-    pub const SIGNED_AT: &str = "signed-at";
+    SIGNED_AT = "signed-at";
     /// The id that the sender signed, where the scheme has one and it is not the event's.
-    pub const SIGNED_ID: &str = "signed-id";
+    SIGNED_ID = "signed-id";
     /// `reject` where a body that is known under another id is not to be applied again.
-    pub const REPLAY_POLICY: &str = "replay-policy";
+    REPLAY_POLICY = "replay-policy";
 }
 
 /// Named texts that travel in message headers, so that most projections never read a body.
@@ -94,6 +114,13 @@ impl Attributes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_attribute_travels_under_its_prefixed_name() {
+        for name in [attribute::REPOSITORY, attribute::REPLAY_POLICY, "of-a-newer-gateway"] {
+            assert_eq!(header(name).strip_prefix(header::ATTRIBUTE_PREFIX), Some(name));
+        }
+    }
 
     #[test]
     fn values_are_bounded_and_free_of_nul() {

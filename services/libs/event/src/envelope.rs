@@ -1,7 +1,9 @@
+use std::borrow::Cow;
+
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::{Attributes, BodyDigest, EventId, EventType, Source, percent};
+use crate::{Attributes, BodyDigest, EventId, EventType, Source, attributes, percent};
 
 /// Names of the message headers.
 ///
@@ -43,6 +45,9 @@ pub mod header {
     /// Prefix of the attributes.
     pub const ATTRIBUTE_PREFIX: &str = "hs-";
 }
+
+/// A header of a message: its name, which is one of ours nearly always, and its value.
+pub type Header = (Cow<'static, str>, String);
 
 /// Our metadata around the fact. Travels in message headers, as CloudEvents attributes and `hs-*` extensions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,9 +100,9 @@ impl Envelope {
     }
 
     /// The headers of the message that carries this event; values hold visible ASCII only.
-    pub fn to_headers(&self) -> Vec<(String, String)> {
-        let mut headers: Vec<(String, String)> = Vec::with_capacity(16);
-        let mut push = |name: &str, value: &str| headers.push((name.to_owned(), percent::encode(value)));
+    pub fn to_headers(&self) -> Vec<Header> {
+        let mut headers = Vec::with_capacity(24);
+        let mut push = |name: &'static str, value: &str| headers.push((name.into(), percent::encode(value)));
         push(header::MSG_ID, self.id.as_str());
         push(header::SPECVERSION, "1.0");
         push(header::ID, self.id.as_str());
@@ -123,7 +128,7 @@ impl Envelope {
             push(header::TRACEPARENT, traceparent);
         }
         for (name, value) in self.attributes.iter() {
-            push(&format!("{}{name}", header::ATTRIBUTE_PREFIX), value);
+            headers.push((attributes::header(name), percent::encode(value)));
         }
         headers
     }
@@ -252,7 +257,7 @@ mod tests {
         for (name, value) in &headers {
             assert!(value.bytes().all(|byte| byte.is_ascii_graphic()), "{name}: {value}");
         }
-        let read = Envelope::from_headers(headers.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+        let read = Envelope::from_headers(headers.iter().map(|(n, v)| (&**n, v.as_str())));
         assert_eq!(read, Ok(envelope()));
     }
 
@@ -260,8 +265,8 @@ mod tests {
     fn only_a_suspected_replay_says_so() {
         let of = |envelope: &Envelope| {
             let headers = envelope.to_headers();
-            let says_so = headers.contains(&(header::SUSPECTED_REPLAY.to_owned(), "1".to_owned()));
-            let read = Envelope::from_headers(headers.iter().map(|(n, v)| (n.as_str(), v.as_str()))).unwrap();
+            let says_so = headers.contains(&(header::SUSPECTED_REPLAY.into(), "1".to_owned()));
+            let read = Envelope::from_headers(headers.iter().map(|(n, v)| (&**n, v.as_str()))).unwrap();
             assert_eq!(read, *envelope);
             says_so
         };
@@ -274,7 +279,7 @@ mod tests {
         let headers = envelope().to_headers();
         let without = |gone: &str| {
             Envelope::from_headers(
-                headers.iter().filter(|(name, _)| name != gone).map(|(n, v)| (n.as_str(), v.as_str())),
+                headers.iter().filter(|(name, _)| name != gone).map(|(n, v)| (&**n, v.as_str())),
             )
         };
         for name in [header::ID, header::SOURCE, header::TYPE, header::TIME, header::RECEIVED_AT] {

@@ -22,7 +22,7 @@ mod subject;
 pub use attributes::{ATTRIBUTE_BYTES_MAX, Attributes, attribute};
 pub use description::Description;
 pub use digest::BodyDigest;
-pub use envelope::{Envelope, EnvelopeError, header};
+pub use envelope::{Envelope, EnvelopeError, Header, header};
 pub use id::{EventId, EventIdError, Source};
 pub use internal::InternalEvent;
 pub use invalid::{BodyError, InvalidBody};

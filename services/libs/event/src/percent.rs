@@ -7,9 +7,13 @@ use std::borrow::Cow;
 /// Encodes `value` so that it holds visible ASCII only.
 pub(crate) fn encode(value: &str) -> String {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let stays = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'%';
+    if value.bytes().all(stays) {
+        return value.to_owned();
+    }
     let mut encoded = String::with_capacity(value.len());
     for byte in value.bytes() {
-        if byte.is_ascii_graphic() && byte != b'"' && byte != b'%' {
+        if stays(byte) {
             encoded.push(char::from(byte));
         } else {
             encoded.push('%');

@@ -87,8 +87,8 @@ pub(super) fn messages(waiting: &Waiting) -> Vec<Unsent> {
         let position = Position { origin: waiting.origin, cause: told.cause, ordinal: told.ordinal };
         let mut headers = position.headers();
         let id: Vec<&str> = headers.iter().map(|(_, value)| value.as_str()).collect();
-        headers.insert(0, (header::MSG_ID.to_owned(), format!("phase:{}", id.join("-"))));
-        headers.push((header::CONTENT_TYPE.to_owned(), "application/json".to_owned()));
+        headers.insert(0, (header::MSG_ID.into(), format!("phase:{}", id.join("-"))));
+        headers.push((header::CONTENT_TYPE.into(), "application/json".to_owned()));
         Unsent { subject: told.subject.clone(), headers, payload: told.payload.clone() }
     };
     waiting.told.iter().map(message).collect()

@@ -1,4 +1,5 @@
 use hookstream_bus::Bus;
+use hookstream_event::Header;
 use time::OffsetDateTime;
 
 use super::{Broken, STREAM};
@@ -26,17 +27,18 @@ impl Position {
     }
 
     /// As headers.
-    pub(super) fn headers(&self) -> Vec<(String, String)> {
+    pub(super) fn headers(&self) -> Vec<Header> {
         let origin = self.origin.unix_timestamp_nanos() / 1000;
         vec![
-            (ORIGIN.to_owned(), origin.to_string()),
-            (CAUSE.to_owned(), self.cause.to_string()),
-            (ORDINAL.to_owned(), self.ordinal.to_string()),
+            (ORIGIN.into(), origin.to_string()),
+            (CAUSE.into(), self.cause.to_string()),
+            (ORDINAL.into(), self.ordinal.to_string()),
         ]
     }
 
-    fn from_headers(headers: &[(String, String)]) -> Option<Self> {
-        let find = |wanted: &str| headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
+    fn from_headers(headers: &[(impl AsRef<str>, String)]) -> Option<Self> {
+        let find =
+            |wanted: &str| headers.iter().find(|(name, _)| name.as_ref() == wanted).map(|(_, value)| value);
         let origin: i128 = find(ORIGIN)?.parse().ok()?;
         Some(Self {
             origin: OffsetDateTime::from_unix_timestamp_nanos(origin.checked_mul(1000)?).ok()?,
@@ -84,7 +86,7 @@ mod tests {
         let position = Position { origin, cause: 77, ordinal: 3 };
         assert_eq!(Position::from_headers(&position.headers()), Some(position));
         assert_eq!(Position::from_headers(&position.headers()[..2]), None);
-        let huge = [(ORIGIN.to_owned(), i128::MAX.to_string())];
+        let huge = [(ORIGIN, i128::MAX.to_string())];
         assert_eq!(Position::from_headers(&huge), None);
     }
 }

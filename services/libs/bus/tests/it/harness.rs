@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hookstream_bus::topology::Topology;
 use hookstream_bus::{Consumer, Publisher, Receipt};
 use hookstream_event::{
-    Attributes, BodyDigest, Envelope, EventId, EventType, Source, Subject, Token, attribute,
+    Attributes, BodyDigest, Envelope, EventId, EventType, Header, Source, Subject, Token, attribute,
 };
 use hookstream_test_support::TestNats;
 use time::macros::datetime;
@@ -55,16 +55,11 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
 }
 
 /// An event that a gateway could have made: number `n`, on `issues.opened` of GitHub.
-pub(crate) fn event(n: u64) -> (String, Vec<(String, String)>, Bytes) {
+pub(crate) fn event(n: u64) -> (String, Vec<Header>, Bytes) {
     event_on("github", "issues", "opened", n)
 }
 
-pub(crate) fn event_on(
-    source: &str,
-    event: &str,
-    action: &str,
-    n: u64,
-) -> (String, Vec<(String, String)>, Bytes) {
+pub(crate) fn event_on(source: &str, event: &str, action: &str, n: u64) -> (String, Vec<Header>, Bytes) {
     let token = |text| Token::parse(text).unwrap();
     let subject = Subject { source: token(source), event: token(event), action: token(action) };
     let body = Bytes::from(format!(r#"{{"n":{n}}}"#));

@@ -1,5 +1,6 @@
 //! Appending events: single, durable, bounded.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -91,9 +92,18 @@ async fn without_a_stream_there_is_no_receipt() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_header_cannot_smuggle_in_another() {
     let nats = TestNats::start().await;
-    let headers = vec![("hs-sender".to_owned(), "octocat\r\nNats-Rollup: all".to_owned())];
-    let published = gateway(&nats).await.publish(event(1).0, headers, Bytes::new()).await;
-    assert!(matches!(published, Err(PublishError::Refused(_))), "{published:?}");
+    let gateway = gateway(&nats).await;
+    let another = "octocat\r\nNats-Rollup: all";
+    let owned = |name: &str| Cow::Owned(name.to_owned());
+    for (name, value) in [
+        ("hs-sender".into(), another),
+        (owned("hs-sender"), another),
+        ("hs-sender: a\r\nNats-Rollup".into(), "all"),
+        (owned("hs-sender: a\r\nNats-Rollup"), "all"),
+    ] {
+        let published = gateway.publish(event(1).0, vec![(name, value.to_owned())], Bytes::new()).await;
+        assert!(matches!(published, Err(PublishError::Refused(_))), "{published:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bytes::Bytes;
 use hookstream_bus::{NatsSettings, Publisher};
+use hookstream_event::Header;
 use hookstream_projection::{Context, Projection, RunError, RunnerSettings, run};
 use hookstream_runtime::{Health, Metrics, ProcessInfo};
 use hookstream_store::{Connection, PgSettings, StoreError};
@@ -70,7 +71,7 @@ impl World {
     }
 
     /// Stores any message, waiting for a broker that is away.
-    pub(crate) async fn store_raw(&mut self, subject: &str, headers: Vec<(String, String)>, payload: Bytes) {
+    pub(crate) async fn store_raw(&mut self, subject: &str, headers: Vec<Header>, payload: Bytes) {
         let receipt = eventually("the message is stored", PATIENCE, async || {
             self.gateway.publish(subject.to_owned(), headers.clone(), payload.clone()).await
         })
