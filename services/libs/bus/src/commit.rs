@@ -4,15 +4,14 @@
 //! no timer: a lone message goes out at once, as a plain publish; under load the commits grow by themselves. Where batches
 //! do not pay off, `choice` notices, and all go out at once.
 
+use std::fmt;
 use std::iter::{once, repeat};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt as _;
 use futures_util::future::join_all;
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::append::BatchError;
 use crate::outgoing::Outgoing;
@@ -45,56 +44,44 @@ struct Waiter {
     _permit: OwnedSemaphorePermit,
 }
 
-/// The task that commits. Ends with its owner.
-#[derive(Debug)]
-pub(crate) struct Committer {
-    entries: mpsc::UnboundedSender<Entry<Outgoing, Waiter>>,
-    task: JoinHandle<()>,
-}
+/// Where messages for one stream meet. There is no task in between: who may send at once does so, and a commit that ends
+/// starts the next.
+#[derive(Clone)]
+pub(crate) struct Committer(Arc<Shared>);
 
-impl Drop for Committer {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Committer {
-    /// A batch without an answer within `patience` is given up, and its messages are sent one by one.
-    pub(crate) fn start(bus: Bus, limits: GroupCommit, patience: Duration, observer: Observer) -> Self {
-        // Unbounded in itself: each entry holds a permit of the publisher's, and those are bounded.
-        let (entries, arriving) = mpsc::unbounded_channel();
-        let commits = Commits { bus, patience, observer };
-        Self { entries, task: tokio::spawn(commits.drive(arriving, Queue::new(limits))) }
-    }
-
-    /// Waits until `message` is stored, by whichever commit it leaves with. The caller bounds the time.
-    pub(crate) async fn append(
-        &self,
-        message: Outgoing,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Receipt, PublishError> {
-        let (answer, answered) = oneshot::channel();
-        let waiters = vec![Waiter { answer, _permit: permit }];
-        let (id, bytes) = (message.id().map(str::to_owned), message.bytes());
-        let entry = Entry { id, message, bytes, waiters };
-        // Both fail only if the task is gone, which ends no earlier than we do.
-        self.entries.send(entry).map_err(|_| PublishError::Disconnected)?;
-        answered.await.unwrap_or(Err(PublishError::Disconnected))
-    }
-}
-
-struct Commits {
+struct Shared {
     bus: Bus,
+    /// A batch without an answer for so long is given up, and its messages are sent one by one, for as long again.
     patience: Duration,
     observer: Observer,
+    runtime: Handle,
+    state: Mutex<State>,
 }
 
-/// A commit that has ended.
-struct Done {
-    messages: usize,
+struct State {
+    queue: Queue<Outgoing, Waiter>,
+    choice: Choice,
+    /// Since when there has always been something to store, and since when that is not accounted for.
+    busy_since: Instant,
+}
+
+enum Turn {
+    /// Send it now.
+    Now(Outgoing, InFlight),
+    /// Somebody else sends it.
+    Later(oneshot::Receiver<Result<Receipt, PublishError>>),
+}
+
+/// A commit under way, which has ended once this is dropped: also where nobody waits for it any more.
+struct InFlight {
+    committer: Committer,
+    commit: Commit,
     outcome: Outcome,
+    /// The room of what no waiter holds room for.
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
+#[derive(Debug, Clone, Copy)]
 enum Outcome {
     Stored,
     /// The stream takes no batches, and never will.
@@ -103,113 +90,154 @@ enum Outcome {
     Lost,
 }
 
-impl Commits {
-    async fn drive(
-        self,
-        mut arriving: mpsc::UnboundedReceiver<Entry<Outgoing, Waiter>>,
-        mut queue: Queue<Outgoing, Waiter>,
-    ) {
-        let mut in_flight = FuturesUnordered::new();
-        let mut choice = Choice::default();
-        // Since when there has always been something to store, and since when it is not accounted for.
-        let mut busy_since = Instant::now();
-        loop {
-            while let Some(commit) = queue.next(|count| choice.way(count)) {
-                in_flight.push(self.commit(commit));
-            }
-            tokio::select! {
-                Some(done) = in_flight.next() => {
-                    let now = Instant::now();
-                    let more = std::iter::from_fn(|| in_flight.next().now_or_never().flatten());
-                    let ended: Vec<Done> = once(done).chain(more).collect();
-                    for done in &ended {
-                        queue.done(done.messages);
-                    }
-                    learn(&mut choice, &ended, now - busy_since);
-                    busy_since = now;
+impl Committer {
+    /// Must be called within a runtime.
+    pub(crate) fn new(bus: Bus, limits: GroupCommit, patience: Duration, observer: Observer) -> Self {
+        let (queue, choice) = (Queue::new(limits), Choice::default());
+        let state = Mutex::new(State { queue, choice, busy_since: Instant::now() });
+        Self(Arc::new(Shared { bus, patience, observer, runtime: Handle::current(), state }))
+    }
+
+    /// Waits until `message` is stored, by whichever commit it leaves with. The caller bounds the time.
+    pub(crate) async fn append(
+        &self,
+        message: Outgoing,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Receipt, PublishError> {
+        match self.enter(message, permit) {
+            Turn::Now(message, mut in_flight) => {
+                let result = self.0.bus.append(&message).await;
+                if result.is_ok() {
+                    in_flight.outcome = Outcome::Stored;
                 }
-                entry = arriving.recv() => match entry {
-                    Some(entry) => {
-                        if in_flight.is_empty() && queue.is_empty() {
-                            busy_since = Instant::now();
-                        }
-                        queue.push(entry);
-                    }
-                    None => return,
-                },
+                result
             }
-            // Whatever has come meanwhile leaves with the next commit.
-            while let Ok(entry) = arriving.try_recv() {
-                queue.push(entry);
-            }
+            Turn::Later(answered) => answered.await.unwrap_or(Err(PublishError::Disconnected)),
         }
     }
 
-    async fn commit(&self, mut entries: Vec<Entry<Outgoing, Waiter>>) -> Done {
-        let messages = entries.len();
+    fn enter(&self, message: Outgoing, permit: OwnedSemaphorePermit) -> Turn {
+        let (id, bytes) = (message.id().map(str::to_owned), message.bytes());
+        let mut state = self.state();
+        let State { queue, choice, busy_since } = &mut *state;
+        if queue.count() == 0 {
+            *busy_since = Instant::now();
+        }
+        if queue.enter(|count| choice.way(count)) {
+            drop(state);
+            return Turn::Now(message, InFlight::new(self, 1, bytes, Some(permit)));
+        }
+        let (answer, answered) = oneshot::channel();
+        let waiters = vec![Waiter { answer, _permit: permit }];
+        queue.push(Entry { id, message, bytes, waiters });
+        Turn::Later(answered)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A commit has ended: whatever waits leaves with the next.
+    fn ended(&self, messages: usize, outcome: Outcome) {
+        let mut commits = Vec::new();
+        {
+            let mut state = self.state();
+            let State { queue, choice, busy_since } = &mut *state;
+            let now = Instant::now();
+            match outcome {
+                Outcome::Stored => choice.stored(messages, now - *busy_since),
+                Outcome::NoBatches => choice.no_batches(),
+                Outcome::Lost => choice.lost(),
+            }
+            *busy_since = now;
+            queue.done(messages);
+            while let Some(commit) = queue.next(|count| choice.way(count)) {
+                commits.push(commit);
+            }
+        }
+        for entries in commits {
+            let committer = self.clone();
+            self.0.runtime.spawn(async move { committer.commit(entries).await });
+        }
+    }
+
+    async fn commit(self, mut entries: Vec<Entry<Outgoing, Waiter>>) {
         let bytes = entries.iter().map(|entry| entry.bytes).sum();
-        let mut fell_back = false;
-        let done = |outcome, fell_back| {
-            (self.observer)(Commit { messages, bytes, fell_back });
-            Done { messages, outcome }
-        };
+        let mut in_flight = InFlight::new(&self, entries.len(), bytes, None);
         // Nobody waits for those any more: they were told "not stored", and will come again.
         entries.retain(|entry| !entry.waiters.iter().all(Waiter::is_gone));
-        let mut outcome = Outcome::Stored;
-        if entries.len() > 1 {
-            outcome = match self.commit_together(&entries).await {
-                Ok(last) => {
-                    answer_all(entries, &last);
-                    return done(Outcome::Stored, false);
-                }
-                Err(BatchError::Disconnected) => {
-                    let lost = Err(PublishError::Disconnected);
-                    for entry in entries {
-                        answer(entry, &lost);
-                    }
-                    return done(Outcome::Lost, false);
-                }
-                Err(BatchError::Unsupported) => {
-                    tracing::warn!(
-                        "the stream takes no atomic batches: each event costs an fsync of its own"
-                    );
-                    Outcome::NoBatches
-                }
-                Err(BatchError::Refused(why)) => {
-                    tracing::debug!("a batch was not stored, its messages go one by one: {why}");
-                    Outcome::Stored
-                }
-            };
-            fell_back = true;
+        if entries.len() < 2 {
+            in_flight.outcome = self.commit_each(entries).await;
+            return;
         }
-        // Under the same ids, so that it does no harm if the batch was stored and only its ack was lost.
-        let stored = join_all(entries.into_iter().map(async |entry| {
-            let result = self.bus.append(&entry.message).await;
-            answer(entry, &result);
-            result.is_ok()
-        }))
-        .await;
-        done(if stored.into_iter().all(|stored| stored) { outcome } else { Outcome::Lost }, fell_back)
+        match self.commit_together(&entries).await {
+            Ok(last) => {
+                in_flight.outcome = Outcome::Stored;
+                // The next one leaves before those who waited for this one do anything.
+                drop(in_flight);
+                answer_all(entries, &last);
+            }
+            Err(BatchError::Disconnected) => {
+                for entry in entries {
+                    answer(entry, &Err(PublishError::Disconnected));
+                }
+            }
+            Err(BatchError::Unsupported) => {
+                tracing::warn!("the stream takes no atomic batches: each event costs an fsync of its own");
+                in_flight.commit.fell_back = true;
+                in_flight.outcome = Outcome::NoBatches;
+                self.commit_each(entries).await;
+            }
+            Err(BatchError::Refused(why)) => {
+                tracing::debug!("a batch was not stored, its messages go one by one: {why}");
+                in_flight.commit.fell_back = true;
+                // Under the same ids, so that it does no harm if the batch was stored and only its ack was lost.
+                in_flight.outcome = self.commit_each(entries).await;
+            }
+        }
     }
 
     async fn commit_together(&self, entries: &[Entry<Outgoing, Waiter>]) -> Result<Receipt, BatchError> {
         let messages: Vec<&Outgoing> = entries.iter().map(|entry| &entry.message).collect();
-        let committed = tokio::time::timeout(self.patience, self.bus.append_batch(&messages)).await;
+        let committed = tokio::time::timeout(self.0.patience, self.0.bus.append_batch(&messages)).await;
         committed.unwrap_or_else(|_| Err(BatchError::Refused("no ack in time".to_owned())))
+    }
+
+    async fn commit_each(&self, entries: Vec<Entry<Outgoing, Waiter>>) -> Outcome {
+        let results = join_all(entries.into_iter().map(async |entry| {
+            let appended = tokio::time::timeout(self.0.patience, self.0.bus.append(&entry.message)).await;
+            let result = appended.unwrap_or(Err(PublishError::TimedOut));
+            answer(entry, &result);
+            result.is_ok()
+        }));
+        if results.await.into_iter().all(|stored| stored) { Outcome::Stored } else { Outcome::Lost }
     }
 }
 
-/// Tells what the stream took for commits that ended just now.
-fn learn(choice: &mut Choice, ended: &[Done], time: Duration) {
-    let mut messages = 0;
-    for done in ended {
-        match done.outcome {
-            Outcome::Stored => messages += done.messages,
-            Outcome::NoBatches => choice.no_batches(),
-            Outcome::Lost => choice.lost(),
-        }
+impl fmt::Debug for Committer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Committer").field("patience", &self.0.patience).finish_non_exhaustive()
     }
-    choice.stored(messages, time);
+}
+
+impl InFlight {
+    fn new(
+        committer: &Committer,
+        messages: usize,
+        bytes: usize,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        let commit = Commit { messages, bytes, fell_back: false };
+        Self { committer: committer.clone(), commit, outcome: Outcome::Lost, _permit: permit }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        (self.committer.0.observer)(self.commit);
+        self.committer.ended(self.commit.messages, self.outcome);
+    }
 }
 
 impl Waiter {

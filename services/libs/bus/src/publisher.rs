@@ -32,7 +32,7 @@ pub struct Publisher {
     bus: Bus,
     budget: Duration,
     in_flight: Arc<Semaphore>,
-    committer: Option<Arc<Committer>>,
+    committer: Option<Committer>,
 }
 
 impl Bus {
@@ -58,8 +58,8 @@ impl Publisher {
         limits: GroupCommit,
         observer: impl Fn(Commit) + Send + Sync + 'static,
     ) -> Self {
-        let committer = Committer::start(self.bus.clone(), limits, self.budget / 2, Arc::new(observer));
-        self.committer = Some(Arc::new(committer));
+        let committer = Committer::new(self.bus.clone(), limits, self.budget / 2, Arc::new(observer));
+        self.committer = Some(committer);
         self
     }
 

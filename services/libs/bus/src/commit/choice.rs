@@ -2,8 +2,8 @@
 //!
 //! An atomic batch shares one fsync, but has a price of its own: the server stages it in files. On a server that calls
 //! fsync before each ack it pays off from some messages on; on one that syncs lazily never. No setting tells which server
-//! it is, so both ways are tried for some time each, and the better one is kept. What counts is how long messages take
-//! from one to the next over a whole period of work, for a batch also costs what could be done while everybody waits for it.
+//! it is, so both ways are tried at each load, and the one is kept in which a message takes less. Now and then the other
+//! is tried again, the rarer the more often it was in vain.
 
 use std::time::Duration;
 
@@ -16,43 +16,32 @@ pub(super) enum Way {
     Together,
 }
 
-impl Way {
-    fn other(self) -> Self {
-        match self {
-            Self::Alone => Self::Together,
-            Self::Together => Self::Alone,
-        }
-    }
-}
-
-/// A period has at least so many messages, and so many times the load: batches grow one upon the other.
-const PERIOD_MESSAGES_MIN: usize = 64;
-const PERIOD_LOADS: usize = 2;
-
-/// To try how they leave alone takes fewer, for the others wait meanwhile.
+/// So many leave alone where that is tried.
 const TRIED_ALONE: usize = 32;
 
-/// One period in so many goes to trying the other way again.
-const TRY_EVERY: usize = 32;
-
-/// Batches are tried so often before they are given up: whatever else happens may make one slow.
-const TRIES_TOGETHER: usize = 2;
+/// What is not used is tried again after so many periods, doubled each time it was in vain.
+const TRY_AGAIN_PERIODS: usize = 4;
+const DOUBLED_AT_MOST: u32 = 7;
 
 /// Loads are told apart by powers of two, up to that of the largest batch.
 const CLASSES: usize = 11;
 
-/// What a message took lately, and what follows from it.
-#[derive(Debug)]
+/// A period has so many messages, or so many times the load: acks come in bursts, and batches make whoever sends go in
+/// step, a large one and a small one in turns.
+const PERIOD: usize = 64;
+const PERIOD_LOADS: usize = 2;
+
+/// What a message takes either way, and what follows from it.
+#[derive(Debug, Default)]
 pub(super) struct Choice {
-    way: Way,
-    /// How many more leave alone, if that is only tried.
-    trying_alone: Option<usize>,
-    /// Most messages that waited and were under way at once in this period.
+    /// Most messages that waited and were under way at once, in this period and in the one before.
     load: usize,
-    /// Messages of this period, and how long they took.
-    period: (usize, Duration),
+    load_before: usize,
+    /// Messages of this period that were stored, and what they took.
+    stored: (usize, Duration),
     /// By class of load.
     known: [Known; CLASSES],
+    trying: Option<Try>,
     /// The stream takes no batches.
     only_alone: bool,
 }
@@ -60,93 +49,158 @@ pub(super) struct Choice {
 /// What is known of a load.
 #[derive(Debug, Clone, Copy, Default)]
 struct Known {
-    /// What a message takes alone, and together.
-    took: [Option<Duration>; 2],
-    /// Periods that were measured, and those of them in which messages left together.
-    periods: usize,
-    together: usize,
+    /// What a message takes, by way.
+    takes: [Option<Duration>; 2],
+    /// Messages since something was tried, and how often that was in vain since it was not.
+    since_tried: usize,
+    in_vain: u32,
 }
 
-impl Default for Choice {
-    fn default() -> Self {
-        let known = [Known::default(); CLASSES];
-        let period = (0, Duration::ZERO);
-        Self { way: Way::Together, trying_alone: None, load: 0, period, known, only_alone: false }
-    }
+/// A way that is tried, at the load that it is tried for.
+#[derive(Debug, Clone, Copy)]
+struct Try {
+    way: Way,
+    class: usize,
+    /// How many more leave alone, if that is what is tried. The others wait meanwhile.
+    left: usize,
+    /// So many tell enough, and fewer if one takes longer than this.
+    enough: usize,
+    hopeless: Duration,
+    /// How many were stored, and what they took.
+    stored: (usize, Duration),
 }
 
 impl Choice {
-    /// How the next of `count` messages, waiting and under way, should leave.
+    /// How a message should leave that can leave now. `count` are those that wait, this one among them, and those that are
+    /// under way.
     pub(super) fn way(&mut self, count: usize) -> Way {
         self.load = self.load.max(count);
-        match &mut self.trying_alone {
-            _ if self.only_alone => Way::Alone,
-            Some(0) => Way::Together,
-            Some(left) => {
+        if self.only_alone || count < 2 {
+            return Way::Alone;
+        }
+        let (load, class) = (self.load.max(self.load_before), self.class());
+        if self.trying.is_none() {
+            self.trying = self.known[class].next_try(class, load);
+        }
+        match &mut self.trying {
+            None => self.known[class].best(),
+            Some(Try { left: 0, .. }) => Way::Together,
+            Some(Try { left, .. }) => {
                 *left -= 1;
                 Way::Alone
             }
-            None => self.way,
         }
     }
 
-    /// So many messages were stored, after so long in which there was always one to store.
+    /// A commit of so many messages was stored, so long after the one before or after it began.
     pub(super) fn stored(&mut self, messages: usize, time: Duration) {
-        self.period = (self.period.0 + messages, self.period.1 + time);
-        let enough = match self.trying_alone {
-            Some(_) => TRIED_ALONE,
-            None if self.is_hopeless() => PERIOD_MESSAGES_MIN.max(self.load),
-            None => PERIOD_MESSAGES_MIN.max(PERIOD_LOADS * self.load),
-        };
-        if self.period.0 >= enough {
-            let (messages, time) = std::mem::take(&mut self.period);
-            self.learn(time / u32::try_from(messages).unwrap_or(u32::MAX));
-            self.load = 0;
+        let class_now = self.class();
+        self.known[class_now].since_tried += messages;
+        if let Some(trying) = &mut self.trying {
+            if trying.has_enough(messages, time) {
+                let Try { way, class, stored: (messages, time), .. } = *trying;
+                self.known[class].tried(way, time, messages);
+                self.trying = None;
+            }
+            return;
         }
+        self.stored = (self.stored.0 + messages, self.stored.1 + time);
+        let (messages, time) = self.stored;
+        if messages >= period(self.load) {
+            // Where the load has dropped, they left in the way of the load before.
+            if class(self.load) == class_now {
+                let way = self.known[class_now].best();
+                self.known[class_now].learn(way, time, messages);
+            }
+            (self.stored, self.load_before, self.load) = ((0, Duration::ZERO), self.load, 0);
+        }
+    }
+
+    fn class(&self) -> usize {
+        class(self.load.max(self.load_before))
     }
 
     /// It is not known what became of some, or how long they would have taken.
     pub(super) fn lost(&mut self) {
-        self.period = (0, Duration::ZERO);
-        self.trying_alone = self.trying_alone.map(|_| TRIED_ALONE);
+        self.trying = None;
     }
 
     /// The stream takes no batches.
     pub(super) fn no_batches(&mut self) {
         self.only_alone = true;
     }
+}
 
-    /// Together they take clearly longer than alone: half a period shows it.
-    fn is_hopeless(&self) -> bool {
-        let [alone, _] = self.known[class(self.load)].took;
-        let (messages, time) = self.period;
-        let messages = u32::try_from(messages).unwrap_or(u32::MAX);
-        self.way == Way::Together && alone.is_some_and(|alone| time > alone * messages * 5 / 4)
-    }
-
-    /// A period has ended: which way is the next one's?
-    fn learn(&mut self, each: Duration) {
-        let known = &mut self.known[class(self.load)];
-        let took = &mut known.took[self.way as usize];
-        // Whatever else the machine does makes it slower and never faster.
-        *took = Some(took.map_or(each, |took| if each < took { each } else { (took * 3 + each) / 4 }));
-        known.periods += 1;
-        known.together += usize::from(self.way == Way::Together);
-        let (way, is_try) = known.next(self.way);
-        self.way = way;
-        self.trying_alone = (is_try && way == Way::Alone).then_some(TRIED_ALONE);
+impl Try {
+    /// Counts a commit, and says whether there were enough.
+    fn has_enough(&mut self, messages: usize, time: Duration) -> bool {
+        // Those that were under way alone before do not count.
+        if self.way == Way::Alone || messages > 1 || self.stored.0 > 0 {
+            self.stored = (self.stored.0 + messages, self.stored.1 + time);
+        }
+        let (messages, time) = self.stored;
+        messages >= self.enough || each(messages, time) > self.hopeless
     }
 }
 
 impl Known {
-    /// The next way, and whether it is only tried.
-    fn next(&self, way: Way) -> (Way, bool) {
-        let [Some(alone), Some(together)] = self.took else { return (way.other(), true) };
-        let best = if together < alone { Way::Together } else { Way::Alone };
-        let give_up_later = best == Way::Alone && way == Way::Alone && self.together < TRIES_TOGETHER;
-        let try_other = give_up_later || self.periods.is_multiple_of(TRY_EVERY);
-        if try_other { (best.other(), true) } else { (best, false) }
+    fn best(&self) -> Way {
+        match self.takes {
+            [Some(alone), Some(together)] if together < alone => Way::Together,
+            _ => Way::Alone,
+        }
     }
+
+    /// What should be tried before anything else is done, at this load.
+    fn next_try(&self, class: usize, load: usize) -> Option<Try> {
+        let due = self.since_tried >= (period(load) * TRY_AGAIN_PERIODS) << self.in_vain;
+        let way = match (self.takes, self.best()) {
+            ([None, _], _) => Way::Alone,
+            ([_, None], _) => Way::Together,
+            (_, Way::Together) if due => Way::Alone,
+            (_, Way::Alone) if due => Way::Together,
+            _ => return None,
+        };
+        let (left, enough, alone) = match (way, self.takes) {
+            (Way::Alone, _) => (TRIED_ALONE, TRIED_ALONE, None),
+            // A batch also costs what could be done while everybody waits for it.
+            (Way::Together, [alone, _]) => (0, period(load), alone),
+        };
+        let hopeless = alone.map_or(Duration::MAX, |alone| alone * 3 / 2);
+        Some(Try { way, class, left, enough, hopeless, stored: (0, Duration::ZERO) })
+    }
+
+    /// So many messages took so long.
+    fn learn(&mut self, way: Way, time: Duration, messages: usize) {
+        let each = each(messages, time);
+        let takes = &mut self.takes[way as usize];
+        // Whatever else the machine does makes it slower and never faster.
+        *takes = Some(takes.map_or(each, |took| if each < took { each } else { (took * 3 + each) / 4 }));
+    }
+
+    /// The same, of what was tried.
+    fn tried(&mut self, way: Way, time: Duration, messages: usize) {
+        self.learn(way, time, messages);
+        self.since_tried = 0;
+        self.in_vain = match self.takes {
+            _ if self.best() == way => 0,
+            // The clearer it was, the rarer.
+            [Some(alone), Some(together)] if alone.max(together) > alone.min(together) * 3 / 2 => {
+                self.in_vain + 2
+            }
+            _ => self.in_vain + 1,
+        };
+        self.in_vain = self.in_vain.min(DOUBLED_AT_MOST);
+    }
+}
+
+fn each(messages: usize, time: Duration) -> Duration {
+    time / u32::try_from(messages).unwrap_or(u32::MAX).max(1)
+}
+
+/// How many messages are a period at this load.
+fn period(load: usize) -> usize {
+    PERIOD.max(PERIOD_LOADS * load)
 }
 
 fn class(load: usize) -> usize {
@@ -163,96 +217,125 @@ mod tests {
     const SYNCING: Prices = (400, 3000, 60);
     const LAZY: Prices = (60, 3000, 60);
 
-    /// A server with these prices, which is asked so often with so many at once; how many messages left alone, and the
-    /// time.
-    fn serve(choice: &mut Choice, prices: Prices, count: usize, times: usize) -> (usize, Duration) {
+    /// A server with these prices, with so many clients that send again once they are answered, until so many messages
+    /// are stored; how many left alone, and the time.
+    fn serve(choice: &mut Choice, prices: Prices, clients: usize, messages: usize) -> (usize, Duration) {
         let (alone, batch, each) = prices;
         let (mut by_themselves, mut total) = (0, Duration::ZERO);
-        for _ in 0..times {
-            let mut waiting = count;
+        let (mut stored, mut waiting, mut under_way) = (0, clients, 0);
+        while stored < messages {
+            let mut leaving = 0;
             while waiting > 0 {
-                let (messages, micros) = match choice.way(waiting) {
-                    Way::Together if waiting > 1 => (waiting, batch + each * waiting as u64),
-                    _ => (1, alone),
-                };
-                waiting -= messages;
-                by_themselves += usize::from(messages == 1);
-                let time = Duration::from_micros(micros);
-                total += time;
-                choice.stored(messages, time);
+                match choice.way(waiting + under_way) {
+                    Way::Alone => (waiting, under_way) = (waiting - 1, under_way + 1),
+                    Way::Together if under_way > 0 => break,
+                    Way::Together => (waiting, leaving) = (0, waiting),
+                }
             }
+            let (done, micros) = match leaving {
+                0 => (1, alone),
+                count => (count, batch + each * count as u64),
+            };
+            by_themselves += usize::from(leaving == 0);
+            under_way -= usize::from(leaving == 0);
+            let time = Duration::from_micros(micros);
+            choice.stored(done, time);
+            (stored, waiting, total) = (stored + done, waiting + done, total + time);
         }
         (by_themselves, total)
     }
 
     /// How a load of so many leaves, tries aside.
     fn better(choice: &Choice, load: usize) -> Way {
-        let [alone, together] = choice.known[class(load)].took.map(Option::unwrap);
-        if together < alone { Way::Together } else { Way::Alone }
+        choice.known[class(load)].best()
     }
 
     #[test]
-    fn at_first_messages_leave_together() {
-        assert_eq!(Choice::default().way(2), Way::Together);
+    fn a_lone_message_leaves_alone_and_tries_nothing() {
+        let mut choice = Choice::default();
+        assert_eq!(serve(&mut choice, SYNCING, 1, 100).0, 100);
+        assert!(choice.trying.is_none());
     }
 
     #[test]
     fn many_leave_together_where_each_costs_an_fsync() {
         let mut choice = Choice::default();
-        serve(&mut choice, SYNCING, 128, 50);
-        let (alone, time) = serve(&mut choice, SYNCING, 128, 400);
-        assert!(alone < 400 * 128 / 16, "{alone} of 51,200 left alone");
-        let best = 400 * Duration::from_micros(3000 + 60 * 128);
-        assert!(time < best * 120 / 100, "{time:?}, at best {best:?}");
+        serve(&mut choice, SYNCING, 128, 10_000);
+        let (alone, time) = serve(&mut choice, SYNCING, 128, 50_000);
+        assert!(alone < 50_000 / 64, "{alone} of 50,000 left alone");
+        let best = Duration::from_micros((3000 + 60 * 128) * 50_000 / 128);
+        assert!(time < best * 105 / 100, "{time:?}, at best {best:?}");
     }
 
     #[test]
     fn what_is_tried_alone_costs_few_fsyncs() {
         let mut choice = Choice::default();
-        let (alone, _) = serve(&mut choice, SYNCING, 250, 20);
-        assert!(alone < 100, "{alone} of the first 5,000 left alone");
+        let (alone, _) = serve(&mut choice, SYNCING, 250, 5000);
+        assert!(alone < 150, "{alone} of the first 5,000 left alone");
     }
 
     #[test]
     fn few_leave_alone_because_a_batch_has_its_price() {
         let mut choice = Choice::default();
-        serve(&mut choice, SYNCING, 4, 400);
-        serve(&mut choice, SYNCING, 64, 100);
+        serve(&mut choice, SYNCING, 4, 1000);
+        serve(&mut choice, SYNCING, 64, 1000);
         assert_eq!((better(&choice, 4), better(&choice, 64)), (Way::Alone, Way::Together));
-        let (alone, _) = serve(&mut choice, SYNCING, 4, 400);
-        assert!(alone > 1400, "{alone} of 1,600 left alone");
+        let (alone, _) = serve(&mut choice, SYNCING, 4, 10_000);
+        assert!(alone > 9700, "{alone} of 10,000 left alone");
     }
 
     #[test]
     fn all_leave_alone_where_the_server_syncs_lazily() {
         let mut choice = Choice::default();
-        serve(&mut choice, LAZY, 64, 50);
-        let (_, time) = serve(&mut choice, LAZY, 64, 2000);
-        let best = 2000 * 64 * Duration::from_micros(60);
-        assert!(time < best * 105 / 100, "{time:?}, at best {best:?}");
+        let (_, time) = serve(&mut choice, LAZY, 64, 5000);
+        let best = 5000 * Duration::from_micros(60);
+        assert!(time < best * 110 / 100, "at first {time:?}, at best {best:?}");
+        serve(&mut choice, LAZY, 64, 50_000);
+        let (_, time) = serve(&mut choice, LAZY, 64, 100_000);
+        let best = 100_000 * Duration::from_micros(60);
+        assert!(time < best * 101 / 100, "{time:?}, at best {best:?}");
     }
 
     #[test]
-    fn one_slow_period_does_not_decide() {
+    fn one_slow_batch_does_not_decide() {
         let mut choice = Choice::default();
-        serve(&mut choice, (400, 300_000, 60), 128, PERIOD_LOADS);
-        serve(&mut choice, SYNCING, 128, 50);
+        choice.known[class(128)].learn(Way::Together, Duration::from_millis(300), 128);
+        serve(&mut choice, SYNCING, 128, 5000);
         assert_eq!(better(&choice, 128), Way::Together);
+    }
+
+    #[test]
+    fn what_few_take_is_not_held_against_many() {
+        let mut choice = Choice::default();
+        serve(&mut choice, SYNCING, 250, 10_000);
+        let takes = choice.known[class(250)].takes;
+        serve(&mut choice, (5000, 5000, 5000), 1, 1000);
+        assert_eq!(choice.known[class(250)].takes, takes);
     }
 
     #[test]
     fn it_notices_when_the_disk_changes() {
         let mut choice = Choice::default();
         for (prices, way) in [(LAZY, Way::Alone), (SYNCING, Way::Together), (LAZY, Way::Alone)] {
-            serve(&mut choice, prices, 64, 1500);
+            serve(&mut choice, prices, 64, 200_000);
             assert_eq!(better(&choice, 64), way, "{prices:?}");
         }
+    }
+
+    #[test]
+    fn what_is_lost_ends_a_try() {
+        let mut choice = Choice::default();
+        assert_eq!(choice.way(2), Way::Alone);
+        choice.lost();
+        assert!(choice.trying.is_none());
+        serve(&mut choice, SYNCING, 64, 1000);
+        assert_eq!(better(&choice, 64), Way::Together);
     }
 
     #[test]
     fn a_stream_without_batches_gets_none() {
         let mut choice = Choice::default();
         choice.no_batches();
-        assert_eq!(choice.way(1000), Way::Alone);
+        assert_eq!(serve(&mut choice, SYNCING, 64, 1000).0, 1000);
     }
 }

@@ -50,22 +50,44 @@ pub(super) struct Queue<M, W> {
     places: HashMap<String, usize>,
     /// How many messages have left.
     left: usize,
-    /// Commits in flight, and the messages in them.
-    in_flight: (usize, usize),
+    in_flight: InFlight,
+}
+
+#[derive(Debug, Default)]
+struct InFlight {
+    messages: usize,
+    commits: usize,
+    /// Those of them that are of several messages.
+    batches: usize,
 }
 
 impl<M, W> Queue<M, W> {
     pub(super) fn new(limits: GroupCommit) -> Self {
-        Self { limits, waiting: VecDeque::new(), places: HashMap::new(), left: 0, in_flight: (0, 0) }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        let (waiting, places, in_flight) = (VecDeque::new(), HashMap::new(), InFlight::default());
+        Self { limits, waiting, places, left: 0, in_flight }
     }
 
     /// Messages that wait or are under way.
-    fn count(&self) -> usize {
-        self.waiting.len() + self.in_flight.1
+    pub(super) fn count(&self) -> usize {
+        self.waiting.len() + self.in_flight.messages
+    }
+
+    /// Whether a message that comes now leaves at once, as a commit of its own. If not, it has to be pushed. `choose` says
+    /// how it should leave if it can.
+    pub(super) fn enter(&mut self, choose: impl FnOnce(usize) -> Way) -> bool {
+        let enters = self.waiting.is_empty() && self.may_start(self.count() + 1, choose).is_some();
+        if enters {
+            self.in_flight.start(1);
+        }
+        enters
+    }
+
+    /// How the next of `count` messages may leave, if it may.
+    fn may_start(&self, count: usize, choose: impl FnOnce(usize) -> Way) -> Option<Way> {
+        let InFlight { commits, batches, .. } = self.in_flight;
+        let commits_max = self.limits.commits_max.max(1);
+        let way = (batches < commits_max).then(|| choose(count))?;
+        (way == Way::Alone || commits < commits_max).then_some(way)
     }
 
     /// Adds a message, or its waiters to those of the message with the same id: the stream would store one of them.
@@ -80,21 +102,16 @@ impl<M, W> Queue<M, W> {
         self.waiting.push_back(entry);
     }
 
-    /// The next commit to start, in order, if one may start now. Never empty. `choose` says how the next of so many
-    /// messages, waiting and under way, should leave.
+    /// The next commit to start, in order, if one may start now. Never empty. `choose` as for [`Queue::enter`].
     pub(super) fn next(&mut self, choose: impl FnOnce(usize) -> Way) -> Option<Vec<Entry<M, W>>> {
         if self.waiting.is_empty() {
             return None;
         }
-        let mut commit = Vec::new();
-        if choose(self.count()) == Way::Alone {
-            commit.extend(self.pop());
-        } else if self.in_flight.0 < self.limits.commits_max.max(1) {
-            commit = self.pop_together();
-        } else {
-            return None;
-        }
-        self.in_flight = (self.in_flight.0 + 1, self.in_flight.1 + commit.len());
+        let commit = match self.may_start(self.count(), choose)? {
+            Way::Alone => self.pop().into_iter().collect(),
+            Way::Together => self.pop_together(),
+        };
+        self.in_flight.start(commit.len());
         Some(commit)
     }
 
@@ -114,8 +131,7 @@ impl<M, W> Queue<M, W> {
 
     /// A commit of so many messages has ended, whatever its outcome.
     pub(super) fn done(&mut self, messages: usize) {
-        let (commits, in_them) = self.in_flight;
-        self.in_flight = (commits.saturating_sub(1), in_them.saturating_sub(messages));
+        self.in_flight.end(messages);
     }
 
     fn pop(&mut self) -> Option<Entry<M, W>> {
@@ -125,6 +141,20 @@ impl<M, W> Queue<M, W> {
         }
         self.left += 1;
         Some(entry)
+    }
+}
+
+impl InFlight {
+    fn start(&mut self, messages: usize) {
+        self.messages += messages;
+        self.commits += 1;
+        self.batches += usize::from(messages > 1);
+    }
+
+    fn end(&mut self, messages: usize) {
+        self.messages = self.messages.saturating_sub(messages);
+        self.commits = self.commits.saturating_sub(1);
+        self.batches = self.batches.saturating_sub(usize::from(messages > 1));
     }
 }
 
@@ -175,6 +205,24 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_enters_at_once_unless_somebody_waits_or_a_batch_is_in_flight() {
+        let mut queue = Queue::new(LIMITS);
+        assert!(queue.enter(together));
+        assert!(!queue.enter(together), "one commit is in flight");
+        assert!(queue.enter(|_| Way::Alone));
+        queue.push(entry("a", 10));
+        queue.push(entry("b", 10));
+        assert!(!queue.enter(|_| Way::Alone), "others were there before");
+        queue.done(1);
+        assert_eq!(queue.next(together), None, "another commit is in flight");
+        queue.done(1);
+        assert_eq!(ids(queue.next(together)), ["a", "b"]);
+        assert!(!queue.enter(|_| Way::Alone), "it would be stored behind the batch");
+        queue.done(2);
+        assert_eq!(queue.count(), 0);
+    }
+
+    #[test]
     fn an_id_that_waits_already_joins_its_first() {
         let mut queue = Queue::new(LIMITS);
         queue.push(entry("a", 10));
@@ -207,32 +255,45 @@ mod tests {
     proptest! {
         #[test]
         fn every_waiter_leaves_once_in_order_and_within_bounds(
-            steps in prop::collection::vec((0_u8..6, 1_usize..60, any::<bool>()), 1..200),
+            steps in prop::collection::vec((0_u8..6, 1_usize..60, any::<bool>(), any::<bool>()), 1..200),
         ) {
             let mut queue = Queue::new(GroupCommit { commits_max: 2, ..LIMITS });
-            let (mut pushed, mut left, mut in_flight) = (0_u32, Vec::new(), 0);
-            for (id, bytes, end) in steps {
-                queue.push(Entry { waiters: vec![pushed], ..entry(&id.to_string(), bytes) });
-                pushed += 1;
-                if end && in_flight > 0 {
-                    queue.done(1);
-                    in_flight -= 1;
+            let (mut came, mut left, mut in_flight) = (0_u32, Vec::new(), VecDeque::new());
+            for (id, bytes, end, alone) in steps {
+                let choose = |_: usize| if alone { Way::Alone } else { Way::Together };
+                if queue.enter(choose) {
+                    left.push(vec![came]);
+                    in_flight.push_back(1);
+                } else {
+                    queue.push(Entry { waiters: vec![came], ..entry(&id.to_string(), bytes) });
                 }
-                while let Some(commit) = queue.next(together) {
-                    in_flight += 1;
-                    prop_assert!(in_flight <= 2 && commit.len() <= 3);
-                    prop_assert!(commit.len() == 1 || commit.iter().map(|entry| entry.bytes).sum::<usize>() <= 100);
+                came += 1;
+                if end && let Some(messages) = in_flight.pop_front() {
+                    queue.done(messages);
+                    while let Some(commit) = queue.next(choose) {
+                        prop_assert!(alone || in_flight.len() < 2);
+                        prop_assert!(commit.len() <= 3);
+                        let bytes = commit.iter().map(|entry| entry.bytes).sum::<usize>();
+                        prop_assert!(commit.len() == 1 || bytes <= 100);
+                        in_flight.push_back(commit.len());
+                        left.extend(commit.into_iter().map(|entry| entry.waiters));
+                    }
+                }
+                prop_assert!(in_flight.iter().filter(|messages| **messages > 1).count() <= 2);
+                prop_assert!(queue.waiting.is_empty() || !in_flight.is_empty(), "nobody is forgotten");
+            }
+            while let Some(messages) = in_flight.pop_front() {
+                queue.done(messages);
+                if let Some(commit) = queue.next(together) {
+                    in_flight.push_back(commit.len());
                     left.extend(commit.into_iter().map(|entry| entry.waiters));
                 }
-            }
-            for _ in 0..pushed {
-                queue.done(1);
-                left.extend(queue.next(together).into_iter().flatten().map(|entry| entry.waiters));
             }
             prop_assert!(left.windows(2).all(|pair| pair[0][0] < pair[1][0]), "firsts leave in order");
             let mut all: Vec<u32> = left.into_iter().flatten().collect();
             all.sort_unstable();
-            prop_assert_eq!(all, (0..pushed).collect::<Vec<_>>());
+            prop_assert_eq!(all, (0..came).collect::<Vec<_>>());
+            prop_assert_eq!(queue.count(), 0);
         }
     }
 }

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use hookstream_bus::topology::Topology;
 use hookstream_bus::{Bus, GroupCommit, PublishError, Publisher, Receipt};
 use hookstream_test_support::{CutProxy, TestNats, eventually};
+use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::harness::{DEADLINE, FOREVER, STREAM, event, plain, provisioned, soon};
@@ -30,6 +32,18 @@ async fn publish_at_once(
         });
     }
     under_way.join_all().await
+}
+
+/// The same from one task, so that they come in their order.
+async fn publish_in_order(
+    publisher: &Publisher,
+    numbers: impl IntoIterator<Item = u64>,
+) -> Vec<(u64, Result<Receipt, PublishError>)> {
+    let under_way = numbers.into_iter().map(async |n| {
+        let (subject, headers, body) = event(n);
+        (n, publisher.publish(subject, headers, body).await)
+    });
+    join_all(under_way).await
 }
 
 /// Each receipt names the position at which its own message is stored.
@@ -64,8 +78,8 @@ async fn a_known_id_among_many_is_a_duplicate_and_holds_nobody_up() {
     });
     // In the middle: the first few of many may be sent one by one, to see how long that takes.
     let known = 101..=103;
-    let first = publish_at_once(&publisher, known.clone()).await;
-    let answers = publish_at_once(&publisher, 1..=200).await;
+    let first = publish_in_order(&publisher, known.clone()).await;
+    let answers = publish_in_order(&publisher, 1..=200).await;
     assert_stored_where_told(&nats, &answers).await;
     for (n, answer) in &answers {
         assert_eq!(answer.as_ref().unwrap().duplicate, known.contains(n), "{n}");
@@ -159,6 +173,35 @@ async fn an_ack_of_a_single_that_is_lost_is_no_receipt_and_the_same_id_again_is_
     assert!(again[0].1.as_ref().unwrap().duplicate, "{again:?}");
     assert_stored_where_told(&nats, &again).await;
     assert_eq!(reader.stream_state(STREAM).await.unwrap().messages, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acks_that_never_come_hold_nobody_up_for_longer_than_the_budget() {
+    let nats = TestNats::start_empty().await;
+    // Somebody takes the messages, so that there is a responder, and says nothing.
+    let silent = plain(&nats, "subscriber").await;
+    let _taken = silent.subscribe("backfill.>").await.unwrap();
+    silent.flush().await.unwrap();
+    let bus = nats.connect("operator").await;
+    let publisher = bus.publisher(Duration::from_millis(500)).with_group_commit(GroupCommit::default());
+    let publish = async || {
+        let sent = (1..=60).map(|n| {
+            let (_, headers, body) = event(n);
+            publisher.publish("backfill.mine".to_owned(), headers, body)
+        });
+        join_all(sent).await
+    };
+    let unknown = publish().await;
+    assert!(unknown.iter().all(|result| *result == Err(PublishError::TimedOut)), "{unknown:?}");
+
+    let config =
+        json!({ "name": "BACKFILL", "subjects": ["backfill.>"], "storage": "file", "allow_atomic": true });
+    let operator = plain(&nats, "operator").await;
+    operator.request("$JS.API.STREAM.CREATE.BACKFILL", config.to_string().into()).await.unwrap();
+    eventually("all are stored", DEADLINE, async || {
+        publish().await.into_iter().collect::<Result<Vec<_>, _>>()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
