@@ -78,12 +78,13 @@ impl Choice {
         if self.only_alone || count < 2 {
             return Way::Alone;
         }
-        let (load, class) = (self.load.max(self.load_before), self.class());
+        let load = self.load_lately();
+        let known = &self.known[class(load)];
         if self.trying.is_none() {
-            self.trying = self.known[class].next_try(class, load);
+            self.trying = known.next_try(load);
         }
         match &mut self.trying {
-            None => self.known[class].best(),
+            None => known.best(),
             Some(Try { left: 0, .. }) => Way::Together,
             Some(Try { left, .. }) => {
                 *left -= 1;
@@ -94,7 +95,7 @@ impl Choice {
 
     /// A commit of so many messages was stored, so long after the one before or after it began.
     pub(super) fn stored(&mut self, messages: usize, time: Duration) {
-        let class_now = self.class();
+        let class_now = class(self.load_lately());
         self.known[class_now].since_tried += messages;
         if let Some(trying) = &mut self.trying {
             if trying.has_enough(messages, time) {
@@ -116,8 +117,8 @@ impl Choice {
         }
     }
 
-    fn class(&self) -> usize {
-        class(self.load.max(self.load_before))
+    fn load_lately(&self) -> usize {
+        self.load.max(self.load_before)
     }
 
     /// It is not known what became of some, or how long they would have taken.
@@ -152,7 +153,7 @@ impl Known {
     }
 
     /// What should be tried before anything else is done, at this load.
-    fn next_try(&self, class: usize, load: usize) -> Option<Try> {
+    fn next_try(&self, load: usize) -> Option<Try> {
         let due = self.since_tried >= (period(load) * TRY_AGAIN_PERIODS) << self.in_vain;
         let way = match (self.takes, self.best()) {
             ([None, _], _) => Way::Alone,
@@ -167,7 +168,7 @@ impl Known {
             (Way::Together, [alone, _]) => (0, period(load), alone),
         };
         let hopeless = alone.map_or(Duration::MAX, |alone| alone * 3 / 2);
-        Some(Try { way, class, left, enough, hopeless, stored: (0, Duration::ZERO) })
+        Some(Try { way, class: class(load), left, enough, hopeless, stored: (0, Duration::ZERO) })
     }
 
     /// So many messages took so long.

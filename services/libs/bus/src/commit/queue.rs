@@ -41,7 +41,8 @@ pub(super) struct Entry<M, W> {
 /// Messages that wait while commits are in flight.
 ///
 /// **Invariants:** no batch starts while `commits_max` commits are in flight; no commit exceeds the bounds, unless it is one message
-/// that exceeds them alone; no id is twice in the queue; messages leave in the order they came.
+/// that exceeds them alone; no id is twice in the queue; messages leave in the order they came; where some wait, a commit
+/// is in flight whose end lets them leave.
 #[derive(Debug)]
 pub(super) struct Queue<M, W> {
     limits: GroupCommit,
@@ -50,11 +51,11 @@ pub(super) struct Queue<M, W> {
     places: HashMap<String, usize>,
     /// How many messages have left.
     left: usize,
-    in_flight: InFlight,
+    in_flight: Counts,
 }
 
 #[derive(Debug, Default)]
-struct InFlight {
+struct Counts {
     messages: usize,
     commits: usize,
     /// Those of them that are of several messages.
@@ -63,7 +64,7 @@ struct InFlight {
 
 impl<M, W> Queue<M, W> {
     pub(super) fn new(limits: GroupCommit) -> Self {
-        let (waiting, places, in_flight) = (VecDeque::new(), HashMap::new(), InFlight::default());
+        let (waiting, places, in_flight) = (VecDeque::new(), HashMap::new(), Counts::default());
         Self { limits, waiting, places, left: 0, in_flight }
     }
 
@@ -84,7 +85,7 @@ impl<M, W> Queue<M, W> {
 
     /// How the next of `count` messages may leave, if it may.
     fn may_start(&self, count: usize, choose: impl FnOnce(usize) -> Way) -> Option<Way> {
-        let InFlight { commits, batches, .. } = self.in_flight;
+        let Counts { commits, batches, .. } = self.in_flight;
         let commits_max = self.limits.commits_max.max(1);
         let way = (batches < commits_max).then(|| choose(count))?;
         (way == Way::Alone || commits < commits_max).then_some(way)
@@ -144,7 +145,7 @@ impl<M, W> Queue<M, W> {
     }
 }
 
-impl InFlight {
+impl Counts {
     fn start(&mut self, messages: usize) {
         self.messages += messages;
         self.commits += 1;
