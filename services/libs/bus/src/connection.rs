@@ -31,6 +31,8 @@ struct Watch {
     seen: Mutex<Seen>,
     /// Counts the connections lost. The client's own state says whether one stands.
     losses: watch::Sender<u64>,
+    /// The client has told once which server it is, and keeps that.
+    knows_server: AtomicBool,
     closed: AtomicBool,
 }
 
@@ -50,6 +52,7 @@ impl Bus {
             name: settings.name.clone(),
             seen: Mutex::default(),
             losses: watch::Sender::new(0),
+            knows_server: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         });
         let events = Arc::clone(&watch);
@@ -68,8 +71,17 @@ impl Bus {
     pub fn is_connected(&self) -> bool {
         // The client says so a moment before it knows the server, and with it the largest payload.
         self.client.connection_state() == State::Connected
-            && self.client.try_server_info().is_some()
+            && self.knows_server()
             && !self.watch.closed.load(Ordering::Relaxed)
+    }
+
+    /// Looks at a copy of all that the server told, but only until there is one.
+    fn knows_server(&self) -> bool {
+        let known = &self.watch.knows_server;
+        if !known.load(Ordering::Relaxed) && self.client.try_server_info().is_some() {
+            known.store(true, Ordering::Relaxed);
+        }
+        known.load(Ordering::Relaxed)
     }
 
     /// Waits until the connection stands, at most for `limit`; the error says why it does not.
