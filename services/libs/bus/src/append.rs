@@ -1,9 +1,8 @@
-//! Appending to a stream: one message, or an atomic batch of them, and what the acks say.
+//! Appending a message to a stream, and what its ack says.
 
 use std::time::Duration;
 
-use async_nats::header::{self, HeaderValue};
-use async_nats::{HeaderMap, Request, RequestErrorKind, StatusCode};
+use async_nats::{Request, RequestErrorKind, StatusCode};
 use serde::Deserialize;
 
 use crate::api::ApiError;
@@ -15,24 +14,6 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 
 /// How often to ask again. Go's client does the same for a stream without a leader.
 const RETRIES_MAX: u32 = 2;
-
-/// The stream takes no atomic batches. (nats-io/nats-server, server/errors.json)
-const BATCHES_DISABLED: u64 = 10174;
-
-/// Of a batch, so many are made ready before they are handed to the client, which then sends them with one write: one
-/// by one, each would wake it up, and all of them would keep the server waiting.
-const SENT_AT_ONCE: usize = 16;
-
-/// Why an atomic batch was not stored. Nothing of it was, unless the answer is missing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum BatchError {
-    /// The stream, or the server, knows no atomic batches.
-    Unsupported,
-    /// The connection was lost.
-    Disconnected,
-    /// One of its ids is known, the server is busy, or whatever else: each message alone finds out.
-    Refused(String),
-}
 
 impl Bus {
     /// Stores one message; what may pass within moves is tried again. The caller bounds the time.
@@ -75,64 +56,6 @@ impl Bus {
         })?;
         read_ack(&reply)
     }
-
-    /// Stores all messages or none, with one fsync, and returns the sequence of the last; the others precede it without
-    /// a gap. The caller bounds the time. (nats-io/nats-architecture-and-design, adr/ADR-50.md)
-    pub(crate) async fn append_batch(&self, messages: &[&Outgoing]) -> Result<Receipt, BatchError> {
-        let losses = self.losses();
-        if !self.is_connected() {
-            return Err(BatchError::Disconnected);
-        }
-        let reply = tokio::select! {
-            reply = self.send_batch(messages) => reply.map_err(BatchError::Refused)?,
-            () = losses.next() => return Err(BatchError::Disconnected),
-        };
-        let ack: BatchAck = serde_json::from_slice(&reply.payload)
-            .map_err(|_| BatchError::Refused("the stream's ack is unreadable".to_owned()))?;
-        match (ack.error, ack.receipt) {
-            (Some(error), _) if error.err_code == BATCHES_DISABLED => Err(BatchError::Unsupported),
-            (Some(error), _) => Err(BatchError::Refused(error.description)),
-            (None, Some(receipt)) if ack.count == Some(messages.len()) => Ok(receipt),
-            // A server that knows no batches has stored each message by itself.
-            _ => Err(BatchError::Unsupported),
-        }
-    }
-
-    async fn send_batch(&self, messages: &[&Outgoing]) -> Result<async_nats::Message, String> {
-        let inbox = self.client.new_inbox();
-        // Unique, and within the server's 64 characters.
-        let id = HeaderValue::from(inbox.rsplit('.').next().unwrap_or(&inbox));
-        let (last, others) = messages.split_last().ok_or("an empty batch")?;
-        let headers = |message: &Outgoing, position: usize| {
-            let mut headers = message.header_map();
-            headers.insert(header::NATS_BATCH_ID, id.clone());
-            headers.insert(header::NATS_BATCH_SEQUENCE, HeaderValue::from(position));
-            headers
-        };
-        for (chunk, first) in others.chunks(SENT_AT_ONCE).zip((1..).step_by(SENT_AT_ONCE)) {
-            let ready: Vec<HeaderMap> =
-                chunk.iter().zip(first..).map(|(message, position)| headers(message, position)).collect();
-            for (message, headers) in chunk.iter().zip(ready) {
-                let (subject, payload) = (message.subject.clone(), message.payload.clone());
-                let sent = self.client.publish_with_headers(subject, headers, payload).await;
-                sent.map_err(|error| error.to_string())?;
-            }
-        }
-        let mut commit = headers(last, messages.len());
-        commit.insert(header::NATS_BATCH_COMMIT, HeaderValue::from(header::NATS_BATCH_COMMIT_FINAL));
-        let request = Request::new().headers(commit).payload(last.payload.clone()).timeout(None);
-        let reply = self.client.send_request(last.subject.clone(), request).await;
-        reply.map_err(|error| error.to_string())
-    }
-}
-
-#[derive(Deserialize)]
-struct BatchAck {
-    error: Option<ApiError>,
-    #[serde(flatten)]
-    receipt: Option<Receipt>,
-    /// How many messages were stored; absent from the ack of a single message.
-    count: Option<usize>,
 }
 
 /// An attempt failed; `passing` if nothing was stored and another attempt may do.

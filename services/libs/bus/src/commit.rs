@@ -4,25 +4,26 @@
 //! no timer: a lone message goes out at once, as a plain publish; under load the commits grow by themselves. Where batches
 //! do not pay off, `choice` notices, and all go out at once.
 
-use std::fmt;
-use std::iter::{once, repeat};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use std::{fmt, mem};
 
 use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::append::BatchError;
+use crate::batch::{Batch, BatchError};
 use crate::outgoing::Outgoing;
 use crate::{Bus, PublishError, Receipt};
 
 mod choice;
 mod queue;
+mod waiter;
 
 use choice::Choice;
 pub use queue::GroupCommit;
 use queue::{Entry, Queue};
+use waiter::{Waiter, answer, answer_all};
 
 /// A commit that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,12 +38,6 @@ pub struct Commit {
 
 /// Told of each commit that has ended.
 pub(crate) type Observer = Arc<dyn Fn(Commit) + Send + Sync>;
-
-/// Somebody who waits for an answer, and the room that the message takes until it has one.
-struct Waiter {
-    answer: oneshot::Sender<Result<Receipt, PublishError>>,
-    _permit: OwnedSemaphorePermit,
-}
 
 /// Where messages for one stream meet. There is no task in between: who may send at once does so, and a commit that ends
 /// starts the next.
@@ -59,10 +54,23 @@ struct Shared {
 }
 
 struct State {
-    queue: Queue<Outgoing, Waiter>,
+    queue: Queue<Arc<Outgoing>, Waiter>,
     choice: Choice,
+    ahead: Ahead,
     /// Since when there has always been something to store, and since when that is not accounted for.
     busy_since: Instant,
+}
+
+/// The start of the next commit, sent while the one before is in flight.
+#[derive(Default)]
+enum Ahead {
+    #[default]
+    Nothing,
+    /// By a task, which starts that commit when it is done, if it is `due` by then.
+    Sending {
+        due: bool,
+    },
+    Sent(Box<Batch>),
 }
 
 enum Turn {
@@ -94,7 +102,7 @@ impl Committer {
     /// Must be called within a runtime.
     pub(crate) fn new(bus: Bus, limits: GroupCommit, patience: Duration, observer: Observer) -> Self {
         let (queue, choice) = (Queue::new(limits), Choice::default());
-        let state = Mutex::new(State { queue, choice, busy_since: Instant::now() });
+        let state = Mutex::new(State { queue, choice, ahead: Ahead::Nothing, busy_since: Instant::now() });
         Self(Arc::new(Shared { bus, patience, observer, runtime: Handle::current(), state }))
     }
 
@@ -119,7 +127,7 @@ impl Committer {
     fn enter(&self, message: Outgoing, permit: OwnedSemaphorePermit) -> Turn {
         let (id, bytes) = (message.id().map(str::to_owned), message.bytes());
         let mut state = self.state();
-        let State { queue, choice, busy_since } = &mut *state;
+        let State { queue, choice, busy_since, .. } = &mut *state;
         if queue.count() == 0 {
             *busy_since = Instant::now();
         }
@@ -127,10 +135,50 @@ impl Committer {
             drop(state);
             return Turn::Now(message, InFlight::new(self, 1, bytes, Some(permit)));
         }
-        let (answer, answered) = oneshot::channel();
-        let waiters = vec![Waiter { answer, _permit: permit }];
-        queue.push(Entry { id, message, bytes, waiters });
+        let (waiter, answered) = Waiter::new(permit);
+        queue.push(Entry { id, message: Arc::new(message), bytes, waiters: vec![waiter] });
+        if let Some(batch) = self.may_send_ahead(&mut state) {
+            self.0.runtime.spawn(self.clone().send_ahead(batch));
+        }
         Turn::Later(answered)
+    }
+
+    /// The batch to send ahead with, if there is something to send and nobody does it.
+    fn may_send_ahead(&self, state: &mut State) -> Option<Box<Batch>> {
+        let sending = matches!(state.ahead, Ahead::Sending { .. });
+        if sending || !state.queue.may_send_ahead() || !state.choice.stays_together() {
+            return None;
+        }
+        match mem::replace(&mut state.ahead, Ahead::Sending { due: false }) {
+            Ahead::Sent(batch) => Some(batch),
+            _ => Some(self.batch()),
+        }
+    }
+
+    /// Sends messages of the next commit while the one before is in flight: the server has them when their turn comes.
+    async fn send_ahead(self, mut batch: Box<Batch>) {
+        loop {
+            let messages = {
+                let mut state = self.state();
+                let due = matches!(state.ahead, Ahead::Sending { due: true });
+                let messages = if due { None } else { state.queue.send_ahead() };
+                let Some(messages) = messages else {
+                    state.ahead = Ahead::Sent(batch);
+                    if due {
+                        self.start(&mut state);
+                    }
+                    return;
+                };
+                messages
+            };
+            if tokio::time::timeout(self.0.patience, batch.send(&messages)).await.is_err() {
+                batch.give_up();
+            }
+        }
+    }
+
+    fn batch(&self) -> Box<Batch> {
+        Box::new(Batch::new(self.0.bus.clone()))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -140,38 +188,53 @@ impl Committer {
 
     /// A commit has ended: whatever waits leaves with the next.
     fn ended(&self, messages: usize, outcome: Outcome) {
-        let mut commits = Vec::new();
-        {
-            let mut state = self.state();
-            let State { queue, choice, busy_since } = &mut *state;
-            let now = Instant::now();
-            match outcome {
-                Outcome::Stored => choice.stored(messages, now - *busy_since),
-                Outcome::NoBatches => choice.no_batches(),
-                Outcome::Lost => choice.lost(),
-            }
-            *busy_since = now;
-            queue.done(messages);
-            while let Some(commit) = queue.next(|count| choice.way(count)) {
-                commits.push(commit);
-            }
+        let mut state = self.state();
+        let State { queue, choice, busy_since, .. } = &mut *state;
+        let now = Instant::now();
+        match outcome {
+            Outcome::Stored => choice.stored(messages, now - *busy_since),
+            Outcome::NoBatches => choice.no_batches(),
+            Outcome::Lost => choice.lost(),
         }
-        for entries in commits {
-            let committer = self.clone();
-            self.0.runtime.spawn(async move { committer.commit(entries).await });
+        *busy_since = now;
+        queue.done(messages);
+        self.start(&mut state);
+    }
+
+    /// Starts what can start.
+    fn start(&self, state: &mut State) {
+        let State { queue, choice, ahead, .. } = state;
+        match ahead {
+            Ahead::Nothing => {}
+            Ahead::Sending { due } => {
+                *due = true;
+                return;
+            }
+            Ahead::Sent(_) => choice.leave_together(queue.count()),
+        }
+        while let Some(entries) = queue.next(|count| choice.way(count)) {
+            let batch = match mem::take(ahead) {
+                Ahead::Sent(batch) => Some(batch),
+                _ => None,
+            };
+            self.0.runtime.spawn(self.clone().commit(batch, entries));
         }
     }
 
-    async fn commit(self, mut entries: Vec<Entry<Outgoing, Waiter>>) {
+    /// Commits what left together, the first of it perhaps sent ahead.
+    async fn commit(self, ahead: Option<Box<Batch>>, mut entries: Vec<Entry<Arc<Outgoing>, Waiter>>) {
         let bytes = entries.iter().map(|entry| entry.bytes).sum();
         let mut in_flight = InFlight::new(&self, entries.len(), bytes, None);
-        // Nobody waits for those any more: they were told "not stored", and will come again.
-        entries.retain(|entry| !entry.waiters.iter().all(Waiter::is_gone));
+        if ahead.is_none() {
+            // Nobody waits for those any more: they were told "not stored", and will come again.
+            entries.retain(|entry| !entry.waiters.iter().all(Waiter::is_gone));
+        }
         if entries.len() < 2 {
             in_flight.outcome = self.commit_each(entries).await;
             return;
         }
-        match self.commit_together(&entries).await {
+        let batch = ahead.unwrap_or_else(|| self.batch());
+        match self.commit_together(batch, &entries).await {
             Ok(last) => {
                 in_flight.outcome = Outcome::Stored;
                 // The next one leaves before those who waited for this one do anything.
@@ -198,13 +261,18 @@ impl Committer {
         }
     }
 
-    async fn commit_together(&self, entries: &[Entry<Outgoing, Waiter>]) -> Result<Receipt, BatchError> {
-        let messages: Vec<&Outgoing> = entries.iter().map(|entry| &entry.message).collect();
-        let committed = tokio::time::timeout(self.0.patience, self.0.bus.append_batch(&messages)).await;
+    async fn commit_together(
+        &self,
+        batch: Box<Batch>,
+        entries: &[Entry<Arc<Outgoing>, Waiter>],
+    ) -> Result<Receipt, BatchError> {
+        let rest: Vec<_> =
+            entries.iter().skip(batch.sent()).map(|entry| Arc::clone(&entry.message)).collect();
+        let committed = tokio::time::timeout(self.0.patience, batch.commit(&rest)).await;
         committed.unwrap_or_else(|_| Err(BatchError::Refused("no ack in time".to_owned())))
     }
 
-    async fn commit_each(&self, entries: Vec<Entry<Outgoing, Waiter>>) -> Outcome {
+    async fn commit_each(&self, entries: Vec<Entry<Arc<Outgoing>, Waiter>>) -> Outcome {
         let results = join_all(entries.into_iter().map(async |entry| {
             let appended = tokio::time::timeout(self.0.patience, self.0.bus.append(&entry.message)).await;
             let result = appended.unwrap_or(Err(PublishError::TimedOut));
@@ -237,30 +305,5 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         (self.committer.0.observer)(self.commit);
         self.committer.ended(self.commit.messages, self.outcome);
-    }
-}
-
-impl Waiter {
-    fn is_gone(&self) -> bool {
-        self.answer.is_closed()
-    }
-}
-
-/// A batch is stored without a gap, in order.
-fn answer_all(entries: Vec<Entry<Outgoing, Waiter>>, last: &Receipt) {
-    let count = entries.len() as u64;
-    for (entry, before_last) in entries.into_iter().zip((0..count).rev()) {
-        answer(entry, &Ok(Receipt { sequence: last.sequence - before_last, ..last.clone() }));
-    }
-}
-
-/// One of those who wait has stored it; the others hear what the stream would have told them.
-fn answer(entry: Entry<Outgoing, Waiter>, result: &Result<Receipt, PublishError>) {
-    let waiters = entry.waiters.into_iter().filter(|waiter| !waiter.is_gone());
-    for (waiter, duplicate) in waiters.zip(once(false).chain(repeat(true))) {
-        let own =
-            result.clone().map(|receipt| Receipt { duplicate: receipt.duplicate || duplicate, ..receipt });
-        // Fails only if they left meanwhile.
-        let _ = waiter.answer.send(own);
     }
 }

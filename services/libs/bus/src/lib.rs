@@ -8,6 +8,7 @@
 
 mod api;
 mod append;
+mod batch;
 mod broadcast;
 mod commit;
 mod connection;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use hookstream_event::Header;
 
-use crate::append::BatchError;
+use crate::batch::{Batch, BatchError};
 use crate::outgoing::Outgoing;
 use crate::{Bus, PublishError, Receipt};
 
@@ -65,8 +65,7 @@ impl Bus {
     }
 
     async fn append_all(&self, messages: &[Outgoing]) -> Result<Receipt, PublishError> {
-        let messages: Vec<&Outgoing> = messages.iter().collect();
-        self.append_batch(&messages).await.map_err(|error| match error {
+        Batch::new(self.clone()).commit(messages).await.map_err(|error| match error {
             BatchError::Disconnected => PublishError::Disconnected,
             BatchError::Unsupported => PublishError::Refused("the stream takes no atomic batches".to_owned()),
             BatchError::Refused(why) => PublishError::Refused(why),

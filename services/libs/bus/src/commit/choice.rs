@@ -84,6 +84,8 @@ impl Choice {
             self.trying = known.next_try(load);
         }
         match &mut self.trying {
+            // Fewer than lately, and better alone: the others will wait for less.
+            None if self.known[class(count)].better() == Some(Way::Alone) => Way::Alone,
             None => known.best(),
             Some(Try { left: 0, .. }) => Way::Together,
             Some(Try { left, .. }) => {
@@ -91,6 +93,21 @@ impl Choice {
                 Way::Alone
             }
         }
+    }
+
+    /// Whether what waits behind a batch will leave together, as far as is known.
+    pub(super) fn stays_together(&self) -> bool {
+        if let Some(trying) = &self.trying {
+            return trying.way == Way::Together;
+        }
+        let load = self.load_lately();
+        let known = &self.known[class(load)];
+        known.best() == Way::Together && known.next_try(load).is_none()
+    }
+
+    /// Some leave together, whatever is better, of so many that wait or are under way.
+    pub(super) fn leave_together(&mut self, count: usize) {
+        self.load = self.load.max(count);
     }
 
     /// A commit of so many messages was stored, so long after the one before or after it began.
@@ -145,11 +162,14 @@ impl Try {
 }
 
 impl Known {
+    /// What takes less, once both are known.
+    fn better(&self) -> Option<Way> {
+        let [Some(alone), Some(together)] = self.takes else { return None };
+        Some(if together < alone { Way::Together } else { Way::Alone })
+    }
+
     fn best(&self) -> Way {
-        match self.takes {
-            [Some(alone), Some(together)] if together < alone => Way::Together,
-            _ => Way::Alone,
-        }
+        self.better().unwrap_or(Way::Alone)
     }
 
     /// What should be tried before anything else is done, at this load.

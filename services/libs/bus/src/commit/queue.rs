@@ -38,15 +38,20 @@ pub(super) struct Entry<M, W> {
     pub(super) waiters: Vec<W>,
 }
 
+/// So many messages are sent ahead at once.
+const AHEAD: usize = 16;
+
 /// Messages that wait while commits are in flight.
 ///
 /// **Invariants:** no batch starts while `commits_max` commits are in flight; no commit exceeds the bounds, unless it is one message
 /// that exceeds them alone; no id is twice in the queue; messages leave in the order they came; where some wait, a commit
-/// is in flight whose end lets them leave.
+/// is in flight whose end lets them leave; what was sent ahead leaves with the next commit, which has one message more.
 #[derive(Debug)]
 pub(super) struct Queue<M, W> {
     limits: GroupCommit,
     waiting: VecDeque<Entry<M, W>>,
+    /// Of those, so many from the front were sent ahead.
+    ahead: usize,
     /// Place of each waiting id, counted from the first message ever pushed.
     places: HashMap<String, usize>,
     /// How many messages have left.
@@ -65,7 +70,7 @@ struct Counts {
 impl<M, W> Queue<M, W> {
     pub(super) fn new(limits: GroupCommit) -> Self {
         let (waiting, places, in_flight) = (VecDeque::new(), HashMap::new(), Counts::default());
-        Self { limits, waiting, places, left: 0, in_flight }
+        Self { limits, waiting, ahead: 0, places, left: 0, in_flight }
     }
 
     /// Messages that wait or are under way.
@@ -108,12 +113,37 @@ impl<M, W> Queue<M, W> {
         if self.waiting.is_empty() {
             return None;
         }
-        let commit = match self.may_start(self.count(), choose)? {
-            Way::Alone => self.pop().into_iter().collect(),
-            Way::Together => self.pop_together(),
-        };
+        let ahead = self.ahead > 0;
+        let commit =
+            match self.may_start(self.count(), |count| if ahead { Way::Together } else { choose(count) })? {
+                Way::Alone => self.pop().into_iter().collect(),
+                Way::Together => self.pop_together(),
+            };
+        self.ahead = 0;
         self.in_flight.start(commit.len());
         Some(commit)
+    }
+
+    /// Whether there are messages to be sent ahead.
+    pub(super) fn may_send_ahead(&self) -> bool {
+        // The last one commits the batch.
+        let count = self.ahead + AHEAD + 1;
+        self.in_flight.batches >= self.limits.commits_max.max(1)
+            && count <= self.waiting.len().min(self.limits.messages_max)
+            && self.waiting.range(..count).map(|entry| entry.bytes).sum::<usize>() <= self.limits.bytes_max
+    }
+
+    /// The next messages of the batch that will be the next commit, which can be sent before it may start. They still wait.
+    pub(super) fn send_ahead(&mut self) -> Option<Vec<M>>
+    where
+        M: Clone,
+    {
+        self.may_send_ahead().then(|| {
+            let messages = self.waiting.range(self.ahead..self.ahead + AHEAD);
+            let messages = messages.map(|entry| entry.message.clone()).collect();
+            self.ahead += AHEAD;
+            messages
+        })
     }
 
     fn pop_together(&mut self) -> Vec<Entry<M, W>> {
@@ -161,6 +191,8 @@ impl Counts {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::RangeInclusive;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -253,7 +285,89 @@ mod tests {
         assert_eq!(queue.next(together), None, "more are in flight than batches may be");
     }
 
+    /// Pushes so many messages of one byte, named by number.
+    fn push(queue: &mut Queue<String, u32>, numbers: RangeInclusive<usize>) {
+        for number in numbers {
+            let name = number.to_string();
+            let (id, message) = (Some(name.clone()), name);
+            queue.push(Entry { id, message, bytes: 1, waiters: vec![1] });
+        }
+    }
+
+    fn numbers(messages: Option<Vec<String>>) -> Option<RangeInclusive<usize>> {
+        let messages = messages?;
+        let number = |message: Option<&String>| message?.parse().ok();
+        Some(number(messages.first())?..=number(messages.last())?)
+    }
+
+    #[test]
+    fn while_a_batch_is_in_flight_the_next_is_sent_ahead_but_for_what_commits_it() {
+        let mut queue = Queue::new(GroupCommit { messages_max: 40, ..LIMITS });
+        push(&mut queue, 1..=2);
+        queue.next(together).unwrap();
+        push(&mut queue, 3..=18);
+        assert_eq!(queue.send_ahead(), None, "nothing would be left to commit them with");
+        push(&mut queue, 19..=37);
+        assert_eq!(numbers(queue.send_ahead()), Some(3..=18));
+        assert_eq!(numbers(queue.send_ahead()), Some(19..=34));
+        push(&mut queue, 38..=60);
+        assert_eq!(queue.send_ahead(), None, "40 are the most of a commit");
+        queue.done(2);
+        let commit = queue.next(|_| Way::Alone).unwrap();
+        let messages = commit.into_iter().map(|entry| entry.message).collect();
+        assert_eq!(numbers(Some(messages)), Some(3..=42), "all that was sent ahead, and more");
+        assert_eq!(numbers(queue.send_ahead()), Some(43..=58), "of the next one");
+    }
+
+    #[test]
+    fn nothing_is_sent_ahead_of_what_may_leave_by_itself_or_beyond_the_bytes_of_a_commit() {
+        let mut queue = Queue::new(GroupCommit { messages_max: 40, bytes_max: 16, commits_max: 1 });
+        push(&mut queue, 1..=1);
+        queue.next(together).unwrap();
+        push(&mut queue, 2..=40);
+        assert_eq!(queue.send_ahead(), None, "what is in flight is no batch");
+        queue.done(1);
+        queue.next(together).unwrap();
+        assert_eq!(queue.send_ahead(), None, "17 bytes");
+    }
+
+    #[test]
+    fn an_id_that_was_sent_ahead_is_joined() {
+        let mut queue = Queue::new(GroupCommit { messages_max: 40, ..LIMITS });
+        push(&mut queue, 1..=2);
+        queue.next(together).unwrap();
+        push(&mut queue, 3..=30);
+        assert_eq!(numbers(queue.send_ahead()), Some(3..=18));
+        push(&mut queue, 5..=5);
+        queue.done(2);
+        let commit = queue.next(together).unwrap();
+        assert_eq!((commit.len(), &commit[2].waiters[..]), (28, &[1, 1][..]));
+    }
+
     proptest! {
+        #[test]
+        fn what_is_sent_ahead_begins_the_next_commit(
+            steps in prop::collection::vec((0_usize..40, any::<bool>(), any::<bool>()), 1..60),
+        ) {
+            let mut queue = Queue::new(GroupCommit { messages_max: 50, bytes_max: 45, commits_max: 1 });
+            let (mut came, mut in_flight, mut ahead) = (0, VecDeque::new(), Vec::new());
+            for (count, end, alone) in steps {
+                push(&mut queue, came + 1..=came + count);
+                came += count;
+                if end && let Some(messages) = in_flight.pop_front() {
+                    queue.done(messages);
+                }
+                while let Some(commit) = queue.next(|_| if alone { Way::Alone } else { Way::Together }) {
+                    prop_assert!(commit.len() <= 45);
+                    prop_assert!(commit.len() > ahead.len(), "something commits them");
+                    let messages = commit.into_iter().map(|entry| entry.message).collect::<Vec<_>>();
+                    prop_assert_eq!(&messages[..ahead.len()], &std::mem::take(&mut ahead)[..]);
+                    in_flight.push_back(messages.len());
+                }
+                ahead.extend(queue.send_ahead().into_iter().flatten());
+            }
+        }
+
         #[test]
         fn every_waiter_leaves_once_in_order_and_within_bounds(
             steps in prop::collection::vec((0_u8..6, 1_usize..60, any::<bool>(), any::<bool>()), 1..200),

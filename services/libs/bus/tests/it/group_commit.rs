@@ -1,12 +1,13 @@
 //! Messages that come at once leave together, and each gets an answer of its own.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use hookstream_bus::topology::Topology;
-use hookstream_bus::{Bus, GroupCommit, PublishError, Publisher, Receipt};
+use hookstream_bus::{Bus, Commit, GroupCommit, PublishError, Publisher, Receipt};
 use hookstream_test_support::{CutProxy, TestNats, eventually};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -16,6 +17,17 @@ use crate::harness::{DEADLINE, FOREVER, STREAM, event, plain, provisioned, soon}
 async fn gateway(nats: &TestNats) -> Publisher {
     let bus = nats.connect("gateway").await;
     bus.publisher(Duration::from_secs(4)).with_group_commit(GroupCommit::default())
+}
+
+/// The same, and its commits.
+async fn observed(nats: &TestNats) -> (Publisher, Arc<Mutex<Vec<Commit>>>) {
+    let commits = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&commits);
+    let publisher = nats.connect("gateway").await.publisher(Duration::from_secs(4));
+    let publisher = publisher.with_observed_group_commit(GroupCommit::default(), move |commit| {
+        told.lock().unwrap().push(commit);
+    });
+    (publisher, commits)
 }
 
 /// Publishes these events at once; what became of each, by its number.
@@ -59,23 +71,26 @@ async fn assert_stored_where_told(nats: &TestNats, answers: &[(u64, Result<Recei
 #[tokio::test(flavor = "multi_thread")]
 async fn each_of_many_at_once_gets_its_own_sequence() {
     let nats = TestNats::start().await;
-    let answers = publish_at_once(&gateway(&nats).await, 1..=600).await;
+    let (publisher, commits) = observed(&nats).await;
+    let answers = publish_at_once(&publisher, 1..=600).await;
     assert_stored_where_told(&nats, &answers).await;
     let sequences: BTreeSet<u64> =
         answers.iter().map(|(_, answer)| answer.as_ref().unwrap().sequence).collect();
     assert_eq!(sequences, (1..=600).collect());
     assert!(answers.iter().all(|(_, answer)| !answer.as_ref().unwrap().duplicate));
+    // Also where a batch was sent ahead, while the one before was in flight.
+    let commits = commits.lock().unwrap();
+    assert!(commits.iter().all(|commit| !commit.fell_back), "{commits:?}");
+    assert!(
+        commits.iter().any(|commit| commit.messages == GroupCommit::default().messages_max),
+        "{commits:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_known_id_among_many_is_a_duplicate_and_holds_nobody_up() {
     let nats = TestNats::start().await;
-    let commits = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&commits);
-    let publisher = nats.connect("gateway").await.publisher(Duration::from_secs(4));
-    let publisher = publisher.with_observed_group_commit(GroupCommit::default(), move |commit| {
-        told.lock().unwrap().push(commit);
-    });
+    let (publisher, commits) = observed(&nats).await;
     // In the middle: the first few of many may be sent one by one, to see how long that takes.
     let known = 101..=103;
     let first = publish_in_order(&publisher, known.clone()).await;
@@ -215,4 +230,49 @@ async fn a_server_that_dies_is_told_at_once_and_comes_back_by_itself() {
     nats.restart().await;
     bus.wait_connected(DEADLINE).await.unwrap();
     assert_stored_where_told(&nats, &publish_at_once(&publisher, 1..=60).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_dies_under_load_loses_nothing_and_stores_nothing_twice() {
+    const SENDERS: u64 = 100;
+    const EACH: u64 = 20;
+    let nats = TestNats::start().await;
+    let bus = nats.connect("gateway").await;
+    let largest = Arc::new(AtomicUsize::new(0));
+    let (seen, limits) = (Arc::clone(&largest), GroupCommit::default());
+    let publisher = bus.publisher(FOREVER).with_observed_group_commit(limits, move |commit| {
+        seen.fetch_max(commit.messages, Ordering::Relaxed);
+    });
+    let stored = Arc::new(AtomicU64::new(0));
+    let mut senders = JoinSet::new();
+    for sender in 0..SENDERS {
+        let (bus, publisher, stored) = (bus.clone(), publisher.clone(), Arc::clone(&stored));
+        senders.spawn(async move {
+            let mut answers = Vec::new();
+            for n in sender * EACH..(sender + 1) * EACH {
+                let receipt = loop {
+                    let (subject, headers, body) = event(n);
+                    match publisher.publish(subject, headers, body).await {
+                        Ok(receipt) => break receipt,
+                        Err(_) => bus.wait_connected(DEADLINE).await.unwrap(),
+                    }
+                };
+                stored.fetch_add(1, Ordering::Relaxed);
+                answers.push((n, Ok(receipt)));
+            }
+            answers
+        });
+    }
+    eventually("half of them are stored", DEADLINE, async || {
+        stored.load(Ordering::Relaxed) > SENDERS * EACH / 2
+    })
+    .await;
+    nats.kill().await;
+    nats.restart().await;
+    let answers = soon(senders.join_all()).await.concat();
+    assert_stored_where_told(&nats, &answers).await;
+    let messages = nats.connect("gateway").await.stream_state(STREAM).await.unwrap().messages;
+    assert_eq!(messages, SENDERS * EACH);
+    let largest = largest.load(Ordering::Relaxed);
+    assert!(largest > 32, "none so large that it was sent ahead: at most {largest} left together");
 }
