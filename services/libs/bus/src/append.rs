@@ -74,11 +74,14 @@ impl Failure {
     }
 }
 
+/// What the stream says of a message, or of a batch.
 #[derive(Deserialize)]
-struct Ack {
-    error: Option<ApiError>,
+pub(crate) struct Ack {
+    pub(crate) error: Option<ApiError>,
     #[serde(flatten)]
-    receipt: Option<Receipt>,
+    pub(crate) receipt: Option<Receipt>,
+    /// How many messages of a batch were stored; absent from the ack of a single message.
+    pub(crate) count: Option<usize>,
 }
 
 fn read_ack(reply: &async_nats::Message) -> Result<Receipt, Failure> {

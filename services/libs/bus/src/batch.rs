@@ -5,9 +5,8 @@ use std::borrow::Borrow;
 
 use async_nats::header::{self, HeaderValue};
 use async_nats::{HeaderMap, Request};
-use serde::Deserialize;
 
-use crate::api::ApiError;
+use crate::append::Ack;
 use crate::outgoing::Outgoing;
 use crate::{Bus, Receipt};
 
@@ -16,7 +15,7 @@ const BATCHES_DISABLED: u64 = 10174;
 
 /// So many messages are made ready before they are handed to the client, which then sends them with one write: one by
 /// one, each would wake it up, and all of them would keep the server waiting.
-const SENT_AT_ONCE: usize = 16;
+pub(crate) const SENT_AT_ONCE: usize = 16;
 
 /// Why an atomic batch was not stored. Nothing of it was, unless the answer is missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +33,8 @@ pub(crate) enum BatchError {
 #[derive(Debug)]
 pub(crate) struct Batch {
     bus: Bus,
-    inbox: String,
+    /// Unique, and within the server's 64 characters.
+    id: HeaderValue,
     /// How many were sent.
     sent: usize,
     failure: Option<BatchError>,
@@ -43,7 +43,8 @@ pub(crate) struct Batch {
 impl Batch {
     pub(crate) fn new(bus: Bus) -> Self {
         let inbox = bus.client.new_inbox();
-        Self { bus, inbox, sent: 0, failure: None }
+        let id = HeaderValue::from(inbox.rsplit('.').next().unwrap_or(&inbox));
+        Self { bus, id, sent: 0, failure: None }
     }
 
     /// How many were sent.
@@ -118,20 +119,9 @@ impl Batch {
     /// The headers of the next message.
     fn headers(&mut self, message: &Outgoing) -> HeaderMap {
         self.sent += 1;
-        // Unique, and within the server's 64 characters.
-        let id = self.inbox.rsplit('.').next().unwrap_or(&self.inbox);
         let mut headers = message.header_map();
-        headers.insert(header::NATS_BATCH_ID, HeaderValue::from(id));
+        headers.insert(header::NATS_BATCH_ID, self.id.clone());
         headers.insert(header::NATS_BATCH_SEQUENCE, HeaderValue::from(self.sent));
         headers
     }
-}
-
-#[derive(Deserialize)]
-struct Ack {
-    error: Option<ApiError>,
-    #[serde(flatten)]
-    receipt: Option<Receipt>,
-    /// How many messages were stored; absent from the ack of a single message.
-    count: Option<usize>,
 }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::choice::Way;
+use crate::batch::SENT_AT_ONCE;
 
 /// Bounds of group commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +39,8 @@ pub(super) struct Entry<M, W> {
     pub(super) waiters: Vec<W>,
 }
 
-/// So many messages are sent ahead at once.
-const AHEAD: usize = 16;
+/// So many messages are sent ahead at once: as many as go with one write.
+const AHEAD: usize = SENT_AT_ONCE;
 
 /// Messages that wait while commits are in flight.
 ///
@@ -113,12 +114,12 @@ impl<M, W> Queue<M, W> {
         if self.waiting.is_empty() {
             return None;
         }
-        let ahead = self.ahead > 0;
-        let commit =
-            match self.may_start(self.count(), |count| if ahead { Way::Together } else { choose(count) })? {
-                Way::Alone => self.pop().into_iter().collect(),
-                Way::Together => self.pop_together(),
-            };
+        let begun = self.ahead > 0;
+        let choose = |count| if begun { Way::Together } else { choose(count) };
+        let commit = match self.may_start(self.count(), choose)? {
+            Way::Alone => self.pop().into_iter().collect(),
+            Way::Together => self.pop_together(),
+        };
         self.ahead = 0;
         self.in_flight.start(commit.len());
         Some(commit)
