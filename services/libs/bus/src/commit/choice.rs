@@ -3,7 +3,8 @@
 //! An atomic batch shares one fsync, but has a price of its own: the server stages it in files. On a server that calls
 //! fsync before each ack it pays off from some messages on; on one that syncs lazily never. No setting tells which server
 //! it is, so both ways are tried at each load, and the one is kept in which a message takes less. Now and then the other
-//! is tried again, the rarer the more often it was in vain.
+//! is tried again, the rarer the more often it was in vain. What pays off for some pays off for more: few do not try a
+//! batch before many gained by one.
 
 use std::time::Duration;
 
@@ -16,15 +17,18 @@ pub(super) enum Way {
     Together,
 }
 
-/// So many leave alone where that is tried.
+/// So many leave alone where that is tried, and more only if it looks better.
 const TRIED_ALONE: usize = 32;
 
-/// What is not used is tried again after so many periods, doubled each time it was in vain.
-const TRY_AGAIN_PERIODS: usize = 4;
-const DOUBLED_AT_MOST: u32 = 7;
+/// What is not used is tried again after so many periods, by how often that was in vain: all wait while a batch is tried.
+const TRY_AGAIN_PERIODS: [usize; 4] = [4, 8, 64, 512];
+const IN_VAIN_MAX: usize = TRY_AGAIN_PERIODS.len() - 1;
 
 /// Loads are told apart by powers of two, up to that of the largest batch.
 const CLASSES: usize = 11;
+
+/// From so many on, a batch may pay off: it costs about as much as so many fsyncs.
+const SEVERAL: usize = 16;
 
 /// A period has so many messages, or so many times the load: acks come in bursts, and batches make whoever sends go in
 /// step, a large one and a small one in turns.
@@ -53,7 +57,7 @@ struct Known {
     takes: [Option<Duration>; 2],
     /// Messages since something was tried, and how often that was in vain since it was not.
     since_tried: usize,
-    in_vain: u32,
+    in_vain: usize,
 }
 
 /// A way that is tried, at the load that it is tried for.
@@ -63,7 +67,7 @@ struct Try {
     class: usize,
     /// How many more leave alone, if that is what is tried. The others wait meanwhile.
     left: usize,
-    /// So many tell enough, and fewer if one takes longer than this.
+    /// So many tell enough, and fewer if each takes longer than this.
     enough: usize,
     hopeless: Duration,
     /// How many were stored, and what they took.
@@ -79,14 +83,13 @@ impl Choice {
             return Way::Alone;
         }
         let load = self.load_lately();
-        let known = &self.known[class(load)];
         if self.trying.is_none() {
-            self.trying = known.next_try(load);
+            self.trying = self.next_try(load);
         }
         match &mut self.trying {
             // Fewer than lately, and better alone: the others will wait for less.
             None if self.known[class(count)].better() == Some(Way::Alone) => Way::Alone,
-            None => known.best(),
+            None => self.known[class(load)].best(),
             Some(Try { left: 0, .. }) => Way::Together,
             Some(Try { left, .. }) => {
                 *left -= 1;
@@ -101,8 +104,7 @@ impl Choice {
             return trying.way == Way::Together;
         }
         let load = self.load_lately();
-        let known = &self.known[class(load)];
-        known.best() == Way::Together && known.next_try(load).is_none()
+        self.known[class(load)].best() == Way::Together && self.next_try(load).is_none()
     }
 
     /// Some leave together, whatever is better, of so many that wait or are under way.
@@ -134,6 +136,36 @@ impl Choice {
         }
     }
 
+    /// What should be tried before anything else is done, at this load.
+    fn next_try(&self, load: usize) -> Option<Try> {
+        let class = class(load);
+        let known = &self.known[class];
+        let due = |in_vain| known.since_tried >= period(load) * TRY_AGAIN_PERIODS[in_vain];
+        let way = match (known.takes, known.best()) {
+            ([None, _], _) => Way::Alone,
+            (_, Way::Together) => due(known.in_vain).then_some(Way::Alone)?,
+            (_, Way::Alone) if !self.may_pay_off(class) => due(IN_VAIN_MAX).then_some(Way::Together)?,
+            ([_, None], _) => Way::Together,
+            (_, Way::Alone) => due(known.in_vain).then_some(Way::Together)?,
+        };
+        let [alone, together] = known.takes;
+        let (left, enough, other) = match (way, together) {
+            (Way::Alone, None) => (TRIED_ALONE, TRIED_ALONE, None),
+            (Way::Alone, Some(_)) => (TRIED_ALONE, period(load), together),
+            // A batch also costs what could be done while everybody waits for it.
+            (Way::Together, _) => (0, period(load), alone),
+        };
+        let hopeless = other.map_or(Duration::MAX, |takes| takes * 3 / 2);
+        Some(Try { way, class, left, enough, hopeless, stored: (0, Duration::ZERO) })
+    }
+
+    /// Whether a batch may be better at a load of this class, as far as is known of those above: with fewer messages it
+    /// has the same price.
+    fn may_pay_off(&self, class: usize) -> bool {
+        let above = self.known[class + 1..].iter().find_map(Known::better);
+        above.map_or(class >= self::class(SEVERAL), |better| better == Way::Together)
+    }
+
     fn load_lately(&self) -> usize {
         self.load.max(self.load_before)
     }
@@ -157,7 +189,13 @@ impl Try {
             self.stored = (self.stored.0 + messages, self.stored.1 + time);
         }
         let (messages, time) = self.stored;
-        messages >= self.enough || each(messages, time) > self.hopeless
+        let is_hopeless = each(messages, time) > self.hopeless;
+        if self.way == Way::Alone && messages == TRIED_ALONE && !is_hopeless {
+            // All the others waited meanwhile, who may make it better still, or worse.
+            self.left = self.enough - messages;
+        }
+        let is_judged = self.way == Way::Together || messages >= TRIED_ALONE;
+        messages >= self.enough || is_judged && is_hopeless
     }
 }
 
@@ -172,25 +210,6 @@ impl Known {
         self.better().unwrap_or(Way::Alone)
     }
 
-    /// What should be tried before anything else is done, at this load.
-    fn next_try(&self, load: usize) -> Option<Try> {
-        let due = self.since_tried >= (period(load) * TRY_AGAIN_PERIODS) << self.in_vain;
-        let way = match (self.takes, self.best()) {
-            ([None, _], _) => Way::Alone,
-            ([_, None], _) => Way::Together,
-            (_, Way::Together) if due => Way::Alone,
-            (_, Way::Alone) if due => Way::Together,
-            _ => return None,
-        };
-        let (left, enough, alone) = match (way, self.takes) {
-            (Way::Alone, _) => (TRIED_ALONE, TRIED_ALONE, None),
-            // A batch also costs what could be done while everybody waits for it.
-            (Way::Together, [alone, _]) => (0, period(load), alone),
-        };
-        let hopeless = alone.map_or(Duration::MAX, |alone| alone * 3 / 2);
-        Some(Try { way, class: class(load), left, enough, hopeless, stored: (0, Duration::ZERO) })
-    }
-
     /// So many messages took so long.
     fn learn(&mut self, way: Way, time: Duration, messages: usize) {
         let each = each(messages, time);
@@ -203,15 +222,7 @@ impl Known {
     fn tried(&mut self, way: Way, time: Duration, messages: usize) {
         self.learn(way, time, messages);
         self.since_tried = 0;
-        self.in_vain = match self.takes {
-            _ if self.best() == way => 0,
-            // The clearer it was, the rarer.
-            [Some(alone), Some(together)] if alone.max(together) > alone.min(together) * 3 / 2 => {
-                self.in_vain + 2
-            }
-            _ => self.in_vain + 1,
-        };
-        self.in_vain = self.in_vain.min(DOUBLED_AT_MOST);
+        self.in_vain = if self.best() == way { 0 } else { IN_VAIN_MAX.min(self.in_vain + 1) };
     }
 }
 
@@ -303,6 +314,50 @@ mod tests {
         assert_eq!((better(&choice, 4), better(&choice, 64)), (Way::Alone, Way::Together));
         let (alone, _) = serve(&mut choice, SYNCING, 4, 10_000);
         assert!(alone > 9700, "{alone} of 10,000 left alone");
+    }
+
+    #[test]
+    fn few_try_no_batch_before_many_gained_by_one() {
+        let mut choice = Choice::default();
+        assert_eq!(serve(&mut choice, SYNCING, 8, 5000).0, 5000);
+        serve(&mut choice, SYNCING, 64, 1000);
+        let (alone, _) = serve(&mut choice, SYNCING, 8, 5000);
+        assert!(alone < 5000, "all left alone");
+    }
+
+    #[test]
+    fn fewer_try_no_batch_where_more_lost_by_one() {
+        let mut choice = Choice::default();
+        serve(&mut choice, LAZY, 128, 1000);
+        assert_eq!(better(&choice, 128), Way::Alone);
+        assert_eq!(serve(&mut choice, LAZY, 32, 5000).0, 5000);
+        // What many lost by is no reason for ever.
+        serve(&mut choice, SYNCING, 32, 50_000);
+        assert_eq!(better(&choice, 32), Way::Together);
+    }
+
+    /// How many leave alone while that is tried, of a load of 64 where a batch took 100 µs a message, and each message
+    /// alone now takes so long.
+    fn tried_alone(micros: u64) -> usize {
+        let known = Known {
+            takes: [Some(Duration::from_micros(200)), Some(Duration::from_micros(100))],
+            since_tried: usize::MAX / 2,
+            in_vain: 0,
+        };
+        let mut choice = Choice::default();
+        choice.known[class(64)] = known;
+        let mut left = 0;
+        while choice.way(64) == Way::Alone && choice.trying.is_some() {
+            left += 1;
+            choice.stored(1, Duration::from_micros(micros));
+        }
+        left
+    }
+
+    #[test]
+    fn a_try_alone_goes_on_only_where_it_looks_better() {
+        assert_eq!(tried_alone(300), TRIED_ALONE);
+        assert_eq!(tried_alone(60), period(64));
     }
 
     #[test]
