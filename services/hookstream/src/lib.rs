@@ -6,8 +6,8 @@
 use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use hookstream_runtime::log;
 use hookstream_runtime::settings::flags;
+use hookstream_runtime::{log, process};
 
 mod audit;
 mod bench;
@@ -111,7 +111,7 @@ pub fn run() -> ExitCode {
     if let Err(error) = log::init(&for_log) {
         return failed("settings", &error.into());
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match process::runtime() {
         Ok(runtime) => runtime,
         Err(error) => return failed("start the runtime", &error.into()),
     };

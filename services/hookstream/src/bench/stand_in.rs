@@ -39,7 +39,7 @@ pub(crate) struct Args {
     does: Does,
 }
 
-/// Runs it, with settings and log of a gateway.
+/// Runs it, with settings, log and runtime of a gateway.
 pub(crate) async fn run(args: Args, settings: &Settings) -> anyhow::Result<ExitCode> {
     let shutdown = CancellationToken::new();
     process::cancel_on_signal(shutdown.clone())?;

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -25,8 +26,7 @@ pub fn run(
         Ok(grace) => grace,
         Err(error) => return exit::bad_config(&error),
     };
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = match builder.enable_all().event_interval(EVENT_INTERVAL).build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return exit::failed("start the runtime", &error.into()),
     };
@@ -59,6 +59,11 @@ pub fn run(
     // What still runs is a blocking call, such as a name look-up; it holds nothing that matters.
     runtime.shutdown_background();
     code
+}
+
+/// The runtime of a process, with a thread for each core.
+pub fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().enable_all().event_interval(EVENT_INTERVAL).build()
 }
 
 /// Cancels the token at the first SIGTERM or SIGINT; ends the process at the second.
