@@ -17,8 +17,10 @@ pub(super) enum Way {
     Together,
 }
 
-/// So many leave alone where that is tried, and more only if it looks better.
+/// So many at once leave alone where that is tried, and more as long as it looks no worse. The first of them wait for all
+/// that came while a batch was under way, as long as so many take in one.
 const TRIED_ALONE: usize = 32;
+const START: usize = 64;
 
 /// What is not used is tried again after so many periods, by how often that was in vain: all wait while a batch is tried.
 const TRY_AGAIN_PERIODS: [usize; 4] = [4, 8, 64, 512];
@@ -67,9 +69,9 @@ struct Try {
     class: usize,
     /// How many more leave alone, if that is what is tried. The others wait meanwhile.
     left: usize,
-    /// So many tell enough, and fewer if each takes longer than this.
+    /// So many tell enough, and fewer if they take clearly longer than the other way.
     enough: usize,
-    hopeless: Duration,
+    other_takes: Option<Duration>,
     /// How many were stored, and what they took.
     stored: (usize, Duration),
 }
@@ -87,8 +89,8 @@ impl Choice {
             self.trying = self.next_try(load);
         }
         match &mut self.trying {
-            // Fewer than lately, and better alone: the others will wait for less.
-            None if self.known[class(count)].better() == Some(Way::Alone) => Way::Alone,
+            // Fewer than lately, which are better alone: the others will wait for less.
+            None if self.known[class(count)].better().unwrap_or(expected(count)) == Way::Alone => Way::Alone,
             None => self.known[class(load)].best(),
             Some(Try { left: 0, .. }) => Way::Together,
             Some(Try { left, .. }) => {
@@ -149,21 +151,20 @@ impl Choice {
             (_, Way::Alone) => due(known.in_vain).then_some(Way::Together)?,
         };
         let [alone, together] = known.takes;
-        let (left, enough, other) = match (way, together) {
+        let (left, enough, other_takes) = match (way, together) {
             (Way::Alone, None) => (TRIED_ALONE, TRIED_ALONE, None),
             (Way::Alone, Some(_)) => (TRIED_ALONE, period(load), together),
             // A batch also costs what could be done while everybody waits for it.
             (Way::Together, _) => (0, period(load), alone),
         };
-        let hopeless = other.map_or(Duration::MAX, |takes| takes * 3 / 2);
-        Some(Try { way, class, left, enough, hopeless, stored: (0, Duration::ZERO) })
+        Some(Try { way, class, left, enough, other_takes, stored: (0, Duration::ZERO) })
     }
 
     /// Whether a batch may be better at a load of this class, as far as is known of those above: with fewer messages it
     /// has the same price.
     fn may_pay_off(&self, class: usize) -> bool {
         let above = self.known[class + 1..].iter().find_map(Known::better);
-        above.map_or(class >= self::class(SEVERAL), |better| better == Way::Together)
+        above.unwrap_or(expected(1 << class)) == Way::Together
     }
 
     fn load_lately(&self) -> usize {
@@ -188,14 +189,23 @@ impl Try {
         if self.way == Way::Alone || messages > 1 || self.stored.0 > 0 {
             self.stored = (self.stored.0 + messages, self.stored.1 + time);
         }
-        let (messages, time) = self.stored;
-        let is_hopeless = each(messages, time) > self.hopeless;
-        if self.way == Way::Alone && messages == TRIED_ALONE && !is_hopeless {
-            // All the others waited meanwhile, who may make it better still, or worse.
-            self.left = self.enough - messages;
+        let (messages, _) = self.stored;
+        if messages >= self.enough || self.other_takes.is_some_and(|other| self.is_hopeless(other)) {
+            return true;
         }
-        let is_judged = self.way == Way::Together || messages >= TRIED_ALONE;
-        messages >= self.enough || is_judged && is_hopeless
+        if self.way == Way::Alone && messages + TRIED_ALONE <= self.enough {
+            self.left += 1;
+        }
+        false
+    }
+
+    /// Whether it takes clearly longer than the other way, so far.
+    fn is_hopeless(&self, other: Duration) -> bool {
+        let (messages, time) = self.stored;
+        match self.way {
+            Way::Alone => time > other * count(messages + START),
+            Way::Together => time > other * count(messages) * 3 / 2,
+        }
     }
 }
 
@@ -227,7 +237,16 @@ impl Known {
 }
 
 fn each(messages: usize, time: Duration) -> Duration {
-    time / u32::try_from(messages).unwrap_or(u32::MAX).max(1)
+    time / count(messages).max(1)
+}
+
+fn count(messages: usize) -> u32 {
+    u32::try_from(messages).unwrap_or(u32::MAX)
+}
+
+/// What is expected to take less where nothing is known.
+fn expected(load: usize) -> Way {
+    if load >= SEVERAL { Way::Together } else { Way::Alone }
 }
 
 /// How many messages are a period at this load.
@@ -326,6 +345,17 @@ mod tests {
     }
 
     #[test]
+    fn few_leave_alone_right_after_many() {
+        let mut choice = Choice::default();
+        serve(&mut choice, SYNCING, 128, 10_000);
+        choice.known[class(128)].since_tried = 0;
+        assert_eq!(
+            [100, SEVERAL, 8].map(|count| choice.way(count)),
+            [Way::Together, Way::Together, Way::Alone]
+        );
+    }
+
+    #[test]
     fn fewer_try_no_batch_where_more_lost_by_one() {
         let mut choice = Choice::default();
         serve(&mut choice, LAZY, 128, 1000);
@@ -355,9 +385,22 @@ mod tests {
     }
 
     #[test]
-    fn a_try_alone_goes_on_only_where_it_looks_better() {
-        assert_eq!(tried_alone(300), TRIED_ALONE);
-        assert_eq!(tried_alone(60), period(64));
+    fn a_try_alone_goes_on_only_where_it_looks_no_worse() {
+        let (alone, enough) = (tried_alone(400), period(64));
+        assert!(alone < TRIED_ALONE, "{alone} of {enough} left alone");
+        assert_eq!(tried_alone(60), enough);
+    }
+
+    #[test]
+    fn a_slow_start_does_not_end_a_try_alone() {
+        let mut choice = Choice::default();
+        choice.known[class(256)].takes = [Some(Duration::from_micros(200)), Some(Duration::from_micros(130))];
+        choice.known[class(256)].since_tried = usize::MAX / 2;
+        // They wait for the verification of what came meanwhile.
+        assert_eq!(choice.way(256), Way::Alone);
+        choice.stored(1, Duration::from_millis(7));
+        serve(&mut choice, LAZY, 256, 1000);
+        assert_eq!(better(&choice, 256), Way::Alone);
     }
 
     #[test]
