@@ -17,10 +17,8 @@ pub(super) enum Way {
     Together,
 }
 
-/// So many at once leave alone where that is tried, and more as long as it looks no worse. The first of them wait for all
-/// that came while a batch was under way, as long as so many take in one.
+/// So many at once leave alone where that is tried, and more as long as it looks no worse.
 const TRIED_ALONE: usize = 32;
-const START: usize = 64;
 
 /// What is not used is tried again after so many periods, by how often that was in vain: all wait while a batch is tried.
 const TRY_AGAIN_PERIODS: [usize; 4] = [4, 8, 64, 512];
@@ -203,7 +201,8 @@ impl Try {
     fn is_hopeless(&self, other: Duration) -> bool {
         let (messages, time) = self.stored;
         match self.way {
-            Way::Alone => time > other * count(messages + START),
+            // The first wait for the verification of what came while a batch was under way, up to half of the load.
+            Way::Alone => time > other * count(messages + self.enough / 4),
             Way::Together => time > other * count(messages) * 3 / 2,
         }
     }
