@@ -2,8 +2,8 @@
 //!
 //! An atomic batch shares one fsync, but has a price of its own: the server stages it in files. On a server that calls
 //! fsync before each ack it pays off from some messages on; on one that syncs lazily never. No setting tells which server
-//! it is, so both ways are tried at each load, and the one is kept in which a message takes less. Now and then the other
-//! is tried again, the rarer the more often it was in vain. What pays off for some pays off for more: few do not try a
+//! it is, so both ways are tried at each load: batches are kept where a message clearly takes less in one. Now and then the
+//! other way is tried again, the rarer the more often it was in vain. What pays off for some pays off for more: few try no
 //! batch before many gained by one.
 
 use std::time::Duration;
@@ -140,20 +140,21 @@ impl Choice {
     fn next_try(&self, load: usize) -> Option<Try> {
         let class = class(load);
         let known = &self.known[class];
-        let due = |in_vain| known.since_tried >= period(load) * TRY_AGAIN_PERIODS[in_vain];
-        let way = match (known.takes, known.best()) {
-            ([None, _], _) => Way::Alone,
-            (_, Way::Together) => due(known.in_vain).then_some(Way::Alone)?,
-            (_, Way::Alone) if !self.may_pay_off(class) => due(IN_VAIN_MAX).then_some(Way::Together)?,
-            ([_, None], _) => Way::Together,
-            (_, Way::Alone) => due(known.in_vain).then_some(Way::Together)?,
+        let (way, periods) = match (known.takes, known.best()) {
+            ([None, _], _) => (Way::Alone, 0),
+            (_, Way::Together) => (Way::Alone, TRY_AGAIN_PERIODS[known.in_vain]),
+            (_, Way::Alone) if !self.may_pay_off(class) => (Way::Together, TRY_AGAIN_PERIODS[IN_VAIN_MAX]),
+            ([_, None], _) => (Way::Together, 0),
+            (_, Way::Alone) => (Way::Together, TRY_AGAIN_PERIODS[known.in_vain]),
         };
-        let [alone, together] = known.takes;
-        let (left, enough, other_takes) = match (way, together) {
-            (Way::Alone, None) => (TRIED_ALONE, TRIED_ALONE, None),
-            (Way::Alone, Some(_)) => (TRIED_ALONE, period(load), together),
+        if known.since_tried < period(load) * periods {
+            return None;
+        }
+        let (left, enough, other_takes) = match (way, known.takes) {
+            (Way::Alone, [_, None]) => (TRIED_ALONE, TRIED_ALONE, None),
+            (Way::Alone, [_, together]) => (TRIED_ALONE, period(load), together),
             // A batch also costs what could be done while everybody waits for it.
-            (Way::Together, _) => (0, period(load), alone),
+            (Way::Together, [alone, _]) => (0, period(load), alone),
         };
         Some(Try { way, class, left, enough, other_takes, stored: (0, Duration::ZERO) })
     }
@@ -244,7 +245,7 @@ fn count(messages: usize) -> u32 {
     u32::try_from(messages).unwrap_or(u32::MAX)
 }
 
-/// What is expected to take less where nothing is known.
+/// What is expected to be better where nothing is known.
 fn expected(load: usize) -> Way {
     if load >= SEVERAL { Way::Together } else { Way::Alone }
 }
