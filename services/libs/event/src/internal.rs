@@ -23,7 +23,7 @@ use crate::select::check_body;
 use crate::{BodyDigest, BodyError, InvalidBody, Token};
 pub use describe::ORIGIN;
 use fields::Fields;
-pub use read::limit;
+pub use read::{is_name, limit};
 pub use types::{
     LeaseExpired, PhaseCommand, PhaseData, PhaseEnqueued, PhaseStarted, PlanEnqueued, QueueCommand,
     QueueConfigured, TaskLogged, TaskStatus, WorkflowCompleted, WorkflowStatus,

@@ -1,3 +1,4 @@
+use hookstream_event::internal::is_name;
 use regex::{Regex, RegexBuilder};
 
 /// What a workflow command looks like unless the settings say otherwise, such as `adw_plan_iso`.
@@ -5,9 +6,6 @@ pub(crate) const PATTERN: &str = r"\badw_[a-z]+(?:_[a-z]+)*_iso\b";
 
 /// Largest compiled pattern, in bytes. Matching takes time linear in the text, whatever the pattern.
 const SIZE_MAX: usize = 1 << 20;
-
-/// Longest command: what an event's `workflow_type` may be.
-const COMMAND_BYTES_MAX: usize = hookstream_event::internal::limit::NAME;
 
 /// Finds workflow commands in texts.
 #[derive(Debug, Clone)]
@@ -29,12 +27,6 @@ impl Default for Commands {
     fn default() -> Self {
         Self::new(PATTERN).expect("a test compiles it")
     }
-}
-
-/// Whether it may be a `workflow_type`: no pattern can make it something else.
-fn is_name(command: &str) -> bool {
-    let is_blank = command.chars().all(char::is_whitespace);
-    !is_blank && command.len() <= COMMAND_BYTES_MAX && !command.chars().any(char::is_control)
 }
 
 #[cfg(test)]

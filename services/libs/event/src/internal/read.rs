@@ -51,14 +51,16 @@ pub(super) fn id(raw: &str) -> Result<String, Rule> {
 
 /// A name: not blank, no control characters.
 pub(super) fn name(raw: &str) -> Result<String, Rule> {
-    let clean = |name: &String| {
-        let blank = name.chars().all(char::is_whitespace);
-        !blank && !name.chars().any(char::is_control) && name.chars().count() <= limit::NAME
-    };
-    serde_json::from_str(raw)
-        .ok()
-        .filter(clean)
+    let name: Option<String> = serde_json::from_str(raw).ok();
+    name.filter(|name| is_name(name))
         .ok_or(Cow::Borrowed("must be a text of 1 to 256 characters, not blank, without control characters"))
+}
+
+/// Whether a text may be a name, such as a `workflow_type`: as the schemas' pattern says.
+pub fn is_name(text: &str) -> bool {
+    // The blanks of ECMA-262's `\s`, by which JSON Schema reads its patterns, are Unicode's and the byte order mark.
+    let is_blank = |char: char| char.is_whitespace() || char == '\u{feff}';
+    !text.chars().all(is_blank) && !text.chars().any(char::is_control) && text.chars().count() <= limit::NAME
 }
 
 /// A free text, which may be empty. U+0000 becomes U+FFFD.

@@ -308,7 +308,8 @@ fn what_a_phase_may_not_be_is_said_with_the_name_of_the_field() {
 
 #[test]
 fn a_workflow_type_and_a_run_are_texts_that_say_something() {
-    for wrong in [json!(""), json!("  "), json!(7), json!(["a"]), json!({}), json!(true)] {
+    for wrong in [json!(""), json!("  "), json!(" \u{feff}"), json!(7), json!(["a"]), json!({}), json!(true)]
+    {
         let of_type = phase(|body| body["phase_data"]["workflow_type"] = wrong.clone()).unwrap_err();
         let rule = "must be a text of 1 to 256 characters, not blank, without control characters";
         assert_eq!(of_type.to_string(), format!("'phase_data.workflow_type' {rule}"), "{wrong}");
