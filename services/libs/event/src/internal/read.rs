@@ -126,6 +126,11 @@ pub(super) fn time(raw: &str) -> Result<OffsetDateTime, Rule> {
         // The parser would take anything here.
         _ => return Err(RULE),
     }
+    // Of more than nanoseconds the parser would silently drop the rest.
+    let digits = text[19..].bytes().skip(1).take_while(u8::is_ascii_digit).count();
+    if digits > 9 {
+        return Err(RULE);
+    }
     let has_offset = text[19..].contains(['Z', 'z', '+', '-']);
     if !has_offset {
         text.push('Z');
