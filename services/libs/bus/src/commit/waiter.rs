@@ -34,13 +34,37 @@ pub(super) fn answer_all<M>(entries: Vec<Entry<M, Waiter>>, last: &Receipt) {
     }
 }
 
-/// One of those who wait has stored it; the others hear what the stream would have told them.
+/// The first of those who wait has stored it, even if it has left meanwhile; the others, whose message may be another one
+/// under the same id, hear what the stream would have told them.
 pub(super) fn answer<M>(entry: Entry<M, Waiter>, result: &Result<Receipt, PublishError>) {
-    let waiters = entry.waiters.into_iter().filter(|waiter| !waiter.is_gone());
-    for (waiter, duplicate) in waiters.zip(once(false).chain(repeat(true))) {
+    for (waiter, duplicate) in entry.waiters.into_iter().zip(once(false).chain(repeat(true))) {
         let own =
             result.clone().map(|receipt| Receipt { duplicate: receipt.duplicate || duplicate, ..receipt });
         // Fails only if they left meanwhile.
         let _ = waiter.answer.send(own);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[test]
+    fn who_came_second_is_never_told_that_its_message_was_stored() {
+        let room = Arc::new(Semaphore::new(3));
+        let come = || Waiter::new(Arc::clone(&room).try_acquire_owned().unwrap());
+        let ((first, left), (second, mut waits), (third, mut too)) = (come(), come(), come());
+        drop(left);
+        let receipt = Receipt { stream: "WEBHOOKS".to_owned(), sequence: 7, duplicate: false };
+        let entry = Entry { id: None, message: (), bytes: 0, waiters: vec![first, second, third] };
+        answer(entry, &Ok(receipt.clone()));
+        for told in [waits.try_recv(), too.try_recv()] {
+            assert_eq!(told, Ok(Ok(Receipt { duplicate: true, ..receipt.clone() })));
+        }
+        assert_eq!(room.available_permits(), 3);
     }
 }
