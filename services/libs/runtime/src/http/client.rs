@@ -16,9 +16,7 @@ impl TrustedProxies {
     /// Reads addresses and networks, separated by commas: `10.0.0.0/8, 2001:db8::1`. Nothing is trusted by default.
     pub fn parse(text: &str) -> Option<Self> {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-        let network =
-            |part: &str| part.parse().ok().or_else(|| Some(IpNet::from(part.parse::<IpAddr>().ok()?)));
-        parts.map(network).collect::<Option<_>>().map(Self)
+        parts.map(parse_network).collect::<Option<_>>().map(Self)
     }
 
     /// Reads the setting.
@@ -30,7 +28,7 @@ impl TrustedProxies {
     }
 
     /// Whether this is the address of one of them.
-    pub(super) fn trusts(&self, address: IpAddr) -> bool {
+    pub fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
@@ -55,6 +53,15 @@ impl TrustedProxies {
             }
         }
         client
+    }
+}
+
+/// A network, or an address as one. IPv4 written as IPv6 is IPv4, as clients are.
+fn parse_network(text: &str) -> Option<IpNet> {
+    let network = text.parse().ok().or_else(|| Some(IpNet::from(text.parse::<IpAddr>().ok()?)))?;
+    match (network.addr().to_canonical(), network.prefix_len().checked_sub(96)) {
+        (address @ IpAddr::V4(_), Some(length)) => IpNet::new(address, length).ok(),
+        _ => Some(network),
     }
 }
 
@@ -125,6 +132,8 @@ mod tests {
     #[test]
     fn proxies_are_addresses_and_networks() {
         assert_eq!(TrustedProxies::parse(""), Some(TrustedProxies::default()));
+        let mapped = TrustedProxies::parse("::ffff:10.0.0.0/104, ::ffff:192.0.2.1");
+        assert_eq!(mapped, TrustedProxies::parse("10.0.0.0/8, 192.0.2.1"));
         for wrong in ["10.0.0.0/33", "proxy.example", "10.0.0.0/8;10.1.0.0/16", "*"] {
             assert_eq!(TrustedProxies::parse(wrong), None, "{wrong}");
         }
