@@ -1,6 +1,7 @@
 use hookstream_event::generic::{Rule, digest_id};
 use hookstream_event::{EventId, attribute};
 use hookstream_signature::{Keyring, Verified, VerifyError, gitlab, hmac, slack, standard_webhooks, stripe};
+use hyper::header::HeaderValue;
 use time::OffsetDateTime;
 
 use super::{Intake, Request, intake, only, values};
@@ -15,7 +16,12 @@ pub(super) fn take_in(
     rule: &Rule,
 ) -> Result<Intake, Refusal> {
     let verified = verify(&request, keys, how).map_err(Refusal::Signature)?;
-    let header = |name: &str| only(&request.headers, name)?.to_str().ok().map(str::to_owned);
+    if rule.id_headers().any(|name| request.headers.get_all(name).iter().nth(1).is_some()) {
+        return Err(Refusal::Header("of the id", "must be there once"));
+    }
+    // Any bytes make a text of their own, read as ISO 8859-1.
+    let text = |value: &HeaderValue| value.as_bytes().iter().copied().map(char::from).collect::<String>();
+    let header = |name: &str| only(&request.headers, name).map(text);
     let signed_at = verified.signed_at().and_then(|time| OffsetDateTime::from_unix_timestamp(time).ok());
     let fallback = signed_at.unwrap_or(request.received_at);
     let delivery = rule.describe(&header, &request.body, fallback).map_err(Refusal::Body)?;

@@ -43,6 +43,11 @@ pub(super) fn take_in(
 
 fn by_standard_webhooks(request: &Request, keys: &Keyring) -> Result<Verified, VerifyError> {
     let [id, timestamp, signature] = STANDARD.map(|name| values(&request.headers, name));
+    // Of those that the scheme allows, it has to be one that an event can have.
+    let is_id = |id: &&[u8]| str::from_utf8(id).is_ok_and(|id| EventId::new(&Source::internal(), id).is_ok());
+    if !id.iter().all(is_id) {
+        return Err(VerifyError::Malformed);
+    }
     let headers = standard_webhooks::Headers { id: &id, timestamp: &timestamp, signature: &signature };
     standard_webhooks::verify(keys, &headers, request.received_at.unix_timestamp(), &request.body)
 }

@@ -95,7 +95,15 @@ impl Rule {
                 action: action.clone().unwrap_or_else(|| Token::lossy("none")),
             },
         };
-        Ok(Delivery { id: texts(&self.fields.id).map(|id| self.delivery_id(id)), description })
+        // What was replaced in the text of a body could make two ids one: such an id is none.
+        let id = texts(&self.fields.id).filter(|id| !id.contains('\u{fffd}'));
+        Ok(Delivery { id: id.map(|id| self.delivery_id(id)), description })
+    }
+
+    /// The headers that may carry the id.
+    pub fn id_headers(&self) -> impl Iterator<Item = &str> {
+        let name = |field| if let &Field::Header(ref name) = field { Some(name.as_str()) } else { None };
+        self.fields.id.iter().filter_map(name)
     }
 
     /// The source's name.

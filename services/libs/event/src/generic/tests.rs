@@ -64,6 +64,13 @@ fn the_first_field_with_a_value_is_the_id() {
     assert_eq!(id("", r#"{"id":"d-2"}"#).as_deref(), Some("d-2"));
     assert_eq!(id("", r#"{"id":17}"#).as_deref(), Some("17"));
     assert_eq!(id("", r#"{"id":null}"#), None);
+    for replaced in [r"\ud800", r"\ud801", r"a\u0000"] {
+        assert_eq!(
+            describe(&format!(r#"{{"id":"{replaced}"}}"#)).id,
+            None,
+            "two of them would look the same"
+        );
+    }
 }
 
 #[test]
