@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -6,14 +5,16 @@ use http_body_util::BodyExt as _;
 use hyper::HeaderMap;
 use hyper::body::Body;
 use hyper::header::CONTENT_LENGTH;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use crate::refusal::Refusal;
 
 mod pieces;
+mod room;
 
 use pieces::Pieces;
+pub(crate) use room::Room;
+use room::{ClientRoom, Taken};
 
 /// Bounds on bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,32 +31,11 @@ pub struct BodyLimits {
     pub rate_min: u64,
 }
 
-/// Room for the bodies in hand.
-#[derive(Debug, Clone)]
-pub(crate) struct Room(Arc<Semaphore>);
-
 /// A whole body. Its room is free again once it is dropped.
 #[derive(Debug)]
 pub(crate) struct WholeBody {
     pub(crate) bytes: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
-}
-
-impl Room {
-    pub(crate) fn new(limits: &BodyLimits) -> Self {
-        Self(Arc::new(Semaphore::new(limits.all_bytes_max)))
-    }
-
-    /// Takes room for a piece of a body, in addition to what the body has already.
-    fn take(&self, bytes: usize, taken: &mut Option<OwnedSemaphorePermit>) -> Result<(), Refusal> {
-        let permits = u32::try_from(bytes).map_err(|_| Refusal::Overloaded)?;
-        let more = Arc::clone(&self.0).try_acquire_many_owned(permits).map_err(|_| Refusal::Overloaded)?;
-        match taken {
-            Some(taken) => taken.merge(more),
-            None => *taken = Some(more),
-        }
-        Ok(())
-    }
+    _room: Taken,
 }
 
 /// Refuses a body that says beforehand that it is too large: before it is read, and before `100 Continue` asks for it.
@@ -87,10 +67,14 @@ impl<B: Body<Data = Bytes> + Unpin> Arriving<B> {
     }
 
     /// Reads the whole of it within the limits.
-    pub(crate) async fn read(&mut self, limits: &BodyLimits, room: &Room) -> Result<WholeBody, Refusal> {
+    pub(crate) async fn read(
+        &mut self,
+        limits: &BodyLimits,
+        room: &ClientRoom,
+    ) -> Result<WholeBody, Refusal> {
         let start = Instant::now();
         // Most bodies come in one piece, which needs no copy.
-        let (mut only, mut taken) = (Bytes::new(), None);
+        let (mut only, mut taken) = (Bytes::new(), Taken::default());
         let mut pieces = Pieces::default();
         loop {
             let received = only.len() + pieces.len();
@@ -112,7 +96,7 @@ impl<B: Body<Data = Bytes> + Unpin> Arriving<B> {
             }
             if !only.is_empty() {
                 // With the room that it has taken.
-                pieces = Pieces::with_room(only.len(), taken.take());
+                pieces = Pieces::with_room(only.len(), std::mem::take(&mut taken));
                 pieces.push(&std::mem::take(&mut only), limits.bytes_max, room)?;
             }
             pieces.push(&data, limits.bytes_max, room)?;
@@ -171,7 +155,7 @@ mod tests {
 
     #[tokio::test]
     async fn bodies_share_a_room_and_leave_it() {
-        let room = Room::new(&LIMITS);
+        let room = Room::new(&LIMITS).of(None);
         let read = async |bytes: &'static [u8]| {
             Arriving::new(Full::new(Bytes::from(bytes))).read(&LIMITS, &room).await
         };

@@ -14,7 +14,7 @@ pub struct Config {
     /// Who may send webhooks, with their keys.
     pub sources: LiveSources,
     /// How replays of GitHub's webhooks are found.
-    pub github_replay: ReplayWindow,
+    pub replay_window: ReplayWindow,
     /// Limits of rates.
     pub rates: RateLimits,
     /// Bounds on bodies.
@@ -44,7 +44,7 @@ impl Config {
         }
         Ok(Self {
             sources: LiveSources::new(Sources::read(settings)?),
-            github_replay: ReplayWindow::github(settings)?,
+            replay_window: ReplayWindow::read(settings)?,
             rates: RateLimits::read(settings)?,
             body,
             http: http::Limits::read(settings)?,

@@ -4,6 +4,7 @@
 //! This is the first line, within one process and a bounded window; the projections' memory of seven days is the
 //! second. Sources that sign the id, or whose ids are derived from the body, need neither.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use window::{Sight, Window};
 
 use crate::metrics::GatewayMetrics;
 use crate::refusal::Refusal;
+use crate::sources::Source;
 
 /// What to do about suspected replays of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,38 +28,41 @@ pub enum ReplayPolicy {
     Reject,
 }
 
-/// How a source's replays are found, and what is done about them.
+impl ReplayPolicy {
+    /// `flag` or `reject`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        match text {
+            "flag" => Some(Self::Flag),
+            "reject" => Some(Self::Reject),
+            _ => None,
+        }
+    }
+}
+
+/// By how much of what a source sent its replays are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplayWindow {
-    /// Bodies remembered.
+    /// Bodies remembered of each source.
     pub entries_max: usize,
     /// How long each is remembered.
     pub age_max: Duration,
-    /// What to do.
-    pub policy: ReplayPolicy,
 }
 
 impl ReplayWindow {
-    /// Reads the settings of GitHub's webhooks.
-    pub(crate) fn github(settings: &Settings) -> Result<Self, SettingsError> {
-        let policy = match settings.parse::<String>("HOOKSTREAM_GITHUB_REPLAY")?.as_str() {
-            "reject" => ReplayPolicy::Reject,
-            _ => ReplayPolicy::Flag,
-        };
+    pub(crate) fn read(settings: &Settings) -> Result<Self, SettingsError> {
         Ok(Self {
             entries_max: settings.parse("HOOKSTREAM_REPLAY_ENTRIES_MAX")?,
             age_max: settings.duration("HOOKSTREAM_REPLAY_WINDOW")?,
-            policy,
         })
     }
 }
 
-/// Watches over the bodies of one source. Clones share everything.
-#[derive(Debug, Clone)]
+/// Watches over the bodies of the sources that do not sign their ids.
+#[derive(Debug)]
 pub(crate) struct Replays {
-    source: &'static str,
-    policy: ReplayPolicy,
-    window: Arc<Mutex<Window>>,
+    size: ReplayWindow,
+    /// By source: what the settings say of it may change, what it sent stays.
+    windows: Mutex<HashMap<&'static str, Arc<Mutex<Window>>>>,
     metrics: GatewayMetrics,
 }
 
@@ -71,35 +76,40 @@ pub(crate) struct Claim {
 }
 
 impl Replays {
-    pub(crate) fn new(source: &'static str, window: &ReplayWindow, metrics: &GatewayMetrics) -> Self {
-        let ReplayWindow { entries_max, age_max, policy } = *window;
-        let window = Arc::new(Mutex::new(Window::new(entries_max, age_max)));
-        Self { source, policy, window, metrics: metrics.clone() }
+    pub(crate) fn new(size: ReplayWindow, metrics: &GatewayMetrics) -> Self {
+        Self { size, windows: Mutex::default(), metrics: metrics.clone() }
     }
 
-    /// Looks at an event before it is stored. A suspected replay is flagged or refused, as the policy says.
-    pub(crate) fn claim(&self, envelope: &mut Envelope) -> Result<Option<Claim>, Refusal> {
+    /// Looks at an event before it is stored. A suspected replay is flagged or refused, as the source's policy says.
+    pub(crate) fn claim(&self, source: &Source, envelope: &mut Envelope) -> Result<Option<Claim>, Refusal> {
+        let Some(policy) = source.replay else { return Ok(None) };
+        let window = self.window(source.name());
         let (body, id) = (envelope.body_sha256, envelope.id.clone());
-        if self.policy == ReplayPolicy::Reject {
+        if policy == ReplayPolicy::Reject {
             // The projections remember for longer than this window, and need no settings for it.
             envelope.attributes.set(attribute::REPLAY_POLICY, "reject");
         }
-        let sight = lock(&self.window).claim(body, &id, Instant::now());
-        let refusal = match (sight, self.policy) {
+        let sight = lock(&window).claim(body, &id, Instant::now());
+        let refusal = match (sight, policy) {
             (Sight::New | Sight::Again, _) => {
-                return Ok(Some(Claim { window: Arc::clone(&self.window), body, id, stored: false }));
+                return Ok(Some(Claim { window, body, id, stored: false }));
             }
             (Sight::Replayed | Sight::InHand, ReplayPolicy::Flag) => {
                 envelope.suspected_replay = true;
-                self.metrics.suspected_replay(self.source, "flagged");
+                self.metrics.suspected_replay(source.name(), "flagged");
                 return Ok(None);
             }
             (Sight::Replayed, ReplayPolicy::Reject) => Refusal::Replay,
             // If the one in hand fails, this one must not have been refused for good.
             (Sight::InHand, ReplayPolicy::Reject) => Refusal::ReplayInHand,
         };
-        self.metrics.suspected_replay(self.source, "refused");
+        self.metrics.suspected_replay(source.name(), "refused");
         Err(refusal)
+    }
+
+    fn window(&self, source: &'static str) -> Arc<Mutex<Window>> {
+        let new = || Arc::new(Mutex::new(Window::new(self.size.entries_max, self.size.age_max)));
+        Arc::clone(lock(&self.windows).entry(source).or_insert_with(new))
     }
 }
 
@@ -117,7 +127,7 @@ impl Drop for Claim {
     }
 }
 
-fn lock(window: &Mutex<Window>) -> MutexGuard<'_, Window> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics while it is held.
-    window.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

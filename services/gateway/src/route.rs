@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
 use hookstream_event::internal::{self, WORKFLOW_COMPLETED};
-use hyper::Method;
 
 use crate::body::BodyLimits;
 use crate::refusal::Refusal;
@@ -33,15 +32,15 @@ impl Endpoint {
     }
 }
 
-/// Finds the endpoint of a request. Paths match exactly: no trailing slash, no other case, nothing decoded.
-pub(crate) fn route(method: &Method, path: &str, sources: &Sources) -> Result<Endpoint, Refusal> {
+/// Finds the endpoint of a path. Paths match exactly: no trailing slash, no other case, nothing decoded.
+pub(crate) fn route(path: &str, sources: &Sources) -> Result<Endpoint, Refusal> {
     let (name, default_type) = match path {
         "/gh-webhook" => ("github", None),
         "/workflow-complete" => ("internal", Some(WORKFLOW_COMPLETED)),
         _ => (path.strip_prefix("/webhooks/").ok_or(Refusal::UnknownPath)?, None),
     };
     let source = sources.get(name).ok_or(Refusal::UnknownPath)?;
-    if *method == Method::POST { Ok(Endpoint { source, default_type }) } else { Err(Refusal::Method) }
+    Ok(Endpoint { source, default_type })
 }
 
 #[cfg(test)]
@@ -60,11 +59,8 @@ mod tests {
             ("/webhooks/internal", ("internal", None)),
             ("/workflow-complete", ("internal", Some("workflow.completed"))),
         ] {
-            let found = route(&Method::POST, path, &sources).unwrap();
+            let found = route(path, &sources).unwrap();
             assert_eq!((found.source_name(), found.default_type), endpoint, "{path}");
-            for method in [Method::GET, Method::PUT, Method::OPTIONS, Method::HEAD, Method::DELETE] {
-                assert_eq!(route(&method, path, &sources).unwrap_err(), Refusal::Method, "{method} {path}");
-            }
         }
         for path in [
             "",
@@ -81,7 +77,7 @@ mod tests {
             "/webhooks/../webhooks/github",
             "/gh-webhook/",
         ] {
-            assert_eq!(route(&Method::POST, path, &sources).unwrap_err(), Refusal::UnknownPath, "{path}");
+            assert_eq!(route(path, &sources).unwrap_err(), Refusal::UnknownPath, "{path}");
         }
     }
 }

@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::IpAddr;
@@ -10,7 +9,7 @@ use hookstream_runtime::admin::Admin;
 use hookstream_runtime::http::{PeerAddr, RequestId, TrustedProxies};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, EXPECT, HeaderValue};
-use hyper::{HeaderMap, Request, StatusCode};
+use hyper::{HeaderMap, Method, Request, StatusCode};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +25,7 @@ use crate::respond::{self, Answer};
 use crate::route::{Endpoint, route};
 use crate::sink::Sink;
 use crate::source::{self, Intake, take_in_aside};
+use crate::sources::NO_SOURCE;
 use crate::{Config, Gateway};
 
 /// What answers requests. Clones share everything.
@@ -46,8 +46,7 @@ struct Shared<S> {
     metrics: GatewayMetrics,
     limits: Limits,
     rejections: Rejections,
-    /// By source; the others sign their ids.
-    replays: HashMap<&'static str, Replays>,
+    replays: Replays,
     room: Room,
     /// Owns what is done with refused bodies after the answer, each bounded in time and size.
     discards: TaskTracker,
@@ -70,16 +69,15 @@ struct Context {
 
 impl<S: Sink> Service<S> {
     pub(crate) fn new(gateway: Gateway, sink: S, shutdown: CancellationToken) -> Self {
-        let github = Replays::new("github", &gateway.config.github_replay, &gateway.metrics);
         Self(Arc::new(Shared {
             sink,
+            replays: Replays::new(gateway.config.replay_window, &gateway.metrics),
             limits: Limits::new(&gateway.config.rates),
             room: Room::new(&gateway.config.body),
             config: Arc::new(gateway.config),
             admin: gateway.admin,
             metrics: gateway.metrics,
             rejections: gateway.rejections,
-            replays: HashMap::from([("github", github)]),
             discards: TaskTracker::new(),
             shutdown,
         }))
@@ -106,10 +104,11 @@ impl<S: Sink> Shared<S> {
         let _in_flight = self.metrics.in_flight();
         let (head, body) = request.into_parts();
         let mut body = Arriving::new(body);
-        let endpoint = route(&head.method, head.uri.path(), &self.config.sources.now());
+        let endpoint = route(head.uri.path(), &self.config.sources.now());
         let context = Context::new(&head, endpoint.as_ref().ok(), &self.config.rates.trusted_proxies);
         let admitted = self.limits.request(context.address);
         let result = match admitted.and(endpoint) {
+            Ok(_) if head.method != Method::POST => Err(Refusal::Method),
             Ok(endpoint) => self.store(endpoint, head.headers.clone(), &mut body, &context).await,
             Err(refusal) => Err(refusal),
         };
@@ -133,10 +132,11 @@ impl<S: Sink> Shared<S> {
         let limits = endpoint.body_limits(self.config.body);
         body::check_declared_size(&headers, &limits)?;
         let content_type = source::check_content(&endpoint, &headers)?;
-        let whole = Arc::new(body.read(&limits, &self.room).await?);
+        let room = self.room.of(context.client(&self.config.rates.trusted_proxies));
+        let whole = Arc::new(body.read(&limits, &room).await?);
         let whole = context.body.get_or_init(|| whole);
         self.metrics.body_read(context.source, whole.bytes.len());
-        let received_at = OffsetDateTime::now_utc();
+        let (source, received_at) = (Arc::clone(&endpoint.source), OffsetDateTime::now_utc());
         let request =
             source::Request { endpoint, headers, content_type, body: whole.bytes.clone(), received_at };
         let start = Instant::now();
@@ -145,10 +145,7 @@ impl<S: Sink> Shared<S> {
         let mut intake = taken_in?;
         self.metrics.verified(context.source, &intake.envelope.key_id);
         self.limits.verified(context.source)?;
-        let claim = match self.replays.get(context.source) {
-            Some(replays) => replays.claim(&mut intake.envelope)?,
-            None => None,
-        };
+        let claim = self.replays.claim(&source, &mut intake.envelope)?;
         let answer = self.append(intake, context).await?;
         if let Some(claim) = claim.filter(|_| answer.status() == StatusCode::ACCEPTED) {
             claim.stored();
@@ -271,10 +268,17 @@ impl Context {
             request_id: head.extensions.get().copied().unwrap_or_default(),
             peer,
             address: peer.map(|peer| proxies.client(peer.0.ip(), &head.headers)),
-            source: endpoint.map_or("none", Endpoint::source_name),
+            source: endpoint.map_or(NO_SOURCE, Endpoint::source_name),
             delivery,
             body: OnceLock::new(),
         }
+    }
+}
+
+impl Context {
+    /// The client, if it can be told from others: a proxy that does not say whom it speaks for cannot.
+    fn client(&self, proxies: &TrustedProxies) -> Option<IpAddr> {
+        self.address.filter(|address| !proxies.trusts(*address))
     }
 }
 

@@ -7,12 +7,17 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
 use hookstream_event::generic::Rule;
 use hookstream_signature::{Keyring, gitlab, hmac, slack, standard_webhooks, stripe};
 
+use crate::replay::ReplayPolicy;
+
 mod acts;
 mod archive;
 mod read;
 pub(crate) mod reload;
 
 pub use archive::{Archive, Doubt, Verdict};
+
+/// What stands in the place of a source's name where a request has none.
+pub(crate) const NO_SOURCE: &str = "none";
 
 /// All sources, by name.
 #[derive(Debug)]
@@ -26,6 +31,8 @@ pub(crate) struct Source {
     pub(crate) origin: hookstream_event::Source,
     pub(crate) scheme: Scheme,
     pub(crate) keys: Keyring,
+    /// What to do about a body that comes again under another id; `None` where ids are signed.
+    pub(crate) replay: Option<ReplayPolicy>,
     /// Where each key comes from, in the order of the keys.
     places: Vec<String>,
 }

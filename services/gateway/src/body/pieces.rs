@@ -1,8 +1,7 @@
 use bytes::Bytes;
 use memmap2::MmapMut;
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::Room;
+use super::{ClientRoom, Taken};
 use crate::refusal::Refusal;
 
 /// Larger bodies get memory of their own from the system, and give it back to the system: the allocator would keep what
@@ -14,7 +13,7 @@ const SMALL_BYTES_MAX: usize = 1024 * 1024;
 pub(super) struct Pieces {
     held: Held,
     room: usize,
-    taken: Option<OwnedSemaphorePermit>,
+    taken: Taken,
 }
 
 #[derive(Debug)]
@@ -32,7 +31,7 @@ struct Mapped {
 
 impl Pieces {
     /// None yet, with room that was taken before.
-    pub(super) fn with_room(room: usize, taken: Option<OwnedSemaphorePermit>) -> Self {
+    pub(super) fn with_room(room: usize, taken: Taken) -> Self {
         Self { room, taken, ..Self::default() }
     }
 
@@ -41,7 +40,7 @@ impl Pieces {
     }
 
     /// Adds a piece, which must not make the body larger than `bytes_max`.
-    pub(super) fn push(&mut self, piece: &[u8], bytes_max: usize, room: &Room) -> Result<(), Refusal> {
+    pub(super) fn push(&mut self, piece: &[u8], bytes_max: usize, room: &ClientRoom) -> Result<(), Refusal> {
         let needed = self.len() + piece.len();
         match &mut self.held {
             Held::Small(bytes) if needed <= SMALL_BYTES_MAX => {
@@ -70,7 +69,7 @@ impl Pieces {
     }
 
     /// The whole, and the room that it has taken.
-    pub(super) fn into_parts(self) -> (Bytes, Option<OwnedSemaphorePermit>) {
+    pub(super) fn into_parts(self) -> (Bytes, Taken) {
         let bytes = match self.held {
             Held::Small(bytes) => bytes.into(),
             Held::Large(mapped) => Bytes::from_owner(mapped),
@@ -80,12 +79,7 @@ impl Pieces {
 }
 
 /// Takes room up to `target` in all.
-fn take(
-    room: &Room,
-    target: usize,
-    has: &mut usize,
-    taken: &mut Option<OwnedSemaphorePermit>,
-) -> Result<(), Refusal> {
+fn take(room: &ClientRoom, target: usize, has: &mut usize, taken: &mut Taken) -> Result<(), Refusal> {
     room.take(target.saturating_sub(*has), taken)?;
     *has = target.max(*has);
     Ok(())
@@ -130,7 +124,7 @@ impl Default for Held {
 mod tests {
     use std::time::Duration;
 
-    use super::super::BodyLimits;
+    use super::super::{BodyLimits, Room};
     use super::*;
 
     const MIB: usize = 1024 * 1024;
@@ -142,31 +136,33 @@ mod tests {
 
     #[test]
     fn pieces_have_room_for_all_they_hold_and_hold_no_more_than_the_largest_body() {
-        let room = room(15);
+        let all = room(15);
+        let room = all.of(None);
         let mut pieces = Pieces::default();
         for (piece, held) in [("012", 3), ("3", 6), ("456", 10), ("789", 10)] {
             pieces.push(piece.as_bytes(), 10, &room).unwrap();
-            assert_eq!(room.0.available_permits(), 15 - held, "{piece}");
+            assert_eq!(all.left(), 15 - held, "{piece}");
         }
         let mut other = Pieces::default();
         assert_eq!(other.push(b"012345", 10, &room), Err(Refusal::Overloaded));
         let (bytes, taken) = pieces.into_parts();
         assert_eq!((bytes, other.len()), (Bytes::from_static(b"0123456789"), 0));
         drop(taken);
-        assert_eq!(room.0.available_permits(), 15);
+        assert_eq!(all.left(), 15);
     }
 
     #[test]
     fn a_large_body_is_what_came_and_takes_room_for_that() {
-        let (room, body) = (room(10 * MIB), (0..=255).cycle().take(5 * MIB + 7).collect::<Vec<u8>>());
+        let (all, body) = (room(10 * MIB), (0..=255).cycle().take(5 * MIB + 7).collect::<Vec<u8>>());
+        let room = all.of(None);
         let mut pieces = Pieces::default();
         for piece in body.chunks(100_001) {
             pieces.push(piece, 10 * MIB, &room).unwrap();
         }
-        assert_eq!((pieces.len(), room.0.available_permits()), (body.len(), 10 * MIB - body.len()));
+        assert_eq!((pieces.len(), all.left()), (body.len(), 10 * MIB - body.len()));
         let mut other = Pieces::default();
         assert_eq!(other.push(&body, 10 * MIB, &room), Err(Refusal::Overloaded));
         assert!(pieces.into_parts().0 == body);
-        assert_eq!(room.0.available_permits(), 10 * MIB);
+        assert_eq!(all.left(), 10 * MIB);
     }
 }

@@ -10,7 +10,9 @@ use hookstream_signature::{Key, Keyring, hmac, standard_webhooks};
 use hyper::header::HeaderName;
 use secrecy::ExposeSecret as _;
 
-use super::{Scheme, Source, Sources, Verifier, label};
+use crate::replay::ReplayPolicy;
+
+use super::{NO_SOURCE, Scheme, Source, Sources, Verifier, label};
 
 const GITHUB: &str = "github";
 const INTERNAL: &str = "internal";
@@ -24,6 +26,7 @@ pub(super) struct Declared {
     pub(super) secrets: Vec<SecretSettings>,
     /// Those that verified what came in once.
     pub(super) retired: Vec<SecretSettings>,
+    replay: Option<ReplayPolicy>,
     /// The setting without which the source is not there at all.
     needs: Option<&'static str>,
 }
@@ -38,7 +41,7 @@ impl Sources {
                 (true, Some(name)) => return Err(SettingsError::Unset { name }),
                 (true, None) => {}
                 (false, _) => {
-                    let source = assemble(declared.origin, declared.scheme, &declared.secrets)?;
+                    let source = assemble(declared)?;
                     sources.insert(source.name, Arc::new(source));
                 }
             }
@@ -56,15 +59,17 @@ pub(super) fn declared(settings: &Settings) -> Result<Vec<Declared>, SettingsErr
     ] {
         let table = settings.sources().iter().find(|source| source.name() == name);
         if let Some(table) = table {
-            only_texts(table, name, &["scheme"])?;
+            only_texts(table, name, if name == GITHUB { &["scheme", "replay"] } else { &["scheme"] })?;
             if table.text("scheme").is_some_and(|scheme| scheme != name) {
                 return Err(table.invalid("scheme", format!("must be {name} for the source of that name")));
             }
         }
         let own = [setting, former].into_iter().filter_map(|name| settings.secret_settings(name));
+        let scheme = if name == GITHUB { Scheme::Github } else { Scheme::Internal };
         all.push(Declared {
             origin: hookstream_event::Source::parse(name).map_err(SettingsError::refused)?,
-            scheme: if name == GITHUB { Scheme::Github } else { Scheme::Internal },
+            replay: replay(settings, table, &scheme)?,
+            scheme,
             secrets: own.chain(table.iter().flat_map(|t| t.secrets()).cloned()).collect(),
             retired: table.iter().flat_map(|t| t.retired()).cloned().collect(),
             needs: Some(setting),
@@ -72,15 +77,20 @@ pub(super) fn declared(settings: &Settings) -> Result<Vec<Declared>, SettingsErr
     }
     let tables = settings.sources().iter().filter(|table| ![GITHUB, INTERNAL].contains(&table.name()));
     for table in tables {
-        all.push(configured(table)?);
+        all.push(configured(settings, table)?);
     }
     Ok(all)
 }
 
 /// A source of the settings file.
-fn configured(table: &SourceSettings) -> Result<Declared, SettingsError> {
+fn configured(settings: &Settings, table: &SourceSettings) -> Result<Declared, SettingsError> {
     let source = hookstream_event::Source::parse(table.name())
         .map_err(|error| table.invalid("<name>", format!("is no name of a source, which {error}")))?;
+    if source.as_str() == NO_SOURCE {
+        return Err(
+            table.invalid("<name>", "stands for unknown paths in metrics and rejections: choose another")
+        );
+    }
     let name =
         table.text("scheme").ok_or_else(|| table.invalid("scheme", format!("is missing: it {SCHEMES}")))?;
     let verifier = match name {
@@ -97,7 +107,7 @@ fn configured(table: &SourceSettings) -> Result<Declared, SettingsError> {
     }
     let scheme = match verifier {
         None => {
-            only_texts(table, name, &["scheme"])?;
+            only_texts(table, name, &["scheme", "replay"])?;
             Scheme::Github
         }
         Some(verifier) => {
@@ -118,16 +128,40 @@ fn configured(table: &SourceSettings) -> Result<Declared, SettingsError> {
         }
     };
     let (secrets, retired) = (table.secrets().to_vec(), table.retired().to_vec());
-    Ok(Declared { origin: source, scheme, secrets, retired, needs: None })
+    let replay = replay(settings, Some(table), &scheme)?;
+    Ok(Declared { origin: source, scheme, secrets, retired, replay, needs: None })
 }
 
-fn assemble(
-    origin: hookstream_event::Source,
-    scheme: Scheme,
-    secrets: &[SecretSettings],
-) -> Result<Source, SettingsError> {
+/// What is done about a body that comes again under another id. Schemes that sign the id need nothing.
+fn replay(
+    settings: &Settings,
+    table: Option<&SourceSettings>,
+    scheme: &Scheme,
+) -> Result<Option<ReplayPolicy>, SettingsError> {
+    const KEY: &str = "replay";
+    let given = table.and_then(|table| Some((table, table.text(KEY)?)));
+    let default = match scheme {
+        Scheme::Github => settings.parse("HOOKSTREAM_GITHUB_REPLAY")?,
+        Scheme::Generic(Verifier::Gitlab | Verifier::Hmac { .. }, _) => "flag".to_owned(),
+        Scheme::Internal | Scheme::Generic(..) => {
+            let refused =
+                |(table, _): (&SourceSettings, _)| table.invalid(KEY, "is for schemes that sign no id");
+            return given.map_or(Ok(None), |given| Err(refused(given)));
+        }
+    };
+    match given {
+        Some((table, text)) => {
+            let policy = ReplayPolicy::parse(text);
+            policy.map(Some).ok_or_else(|| table.invalid(KEY, "must be one of flag, reject"))
+        }
+        None => Ok(ReplayPolicy::parse(&default)),
+    }
+}
+
+fn assemble(declared: Declared) -> Result<Source, SettingsError> {
+    let Declared { origin, scheme, secrets, replay, .. } = declared;
     let (mut keys, mut places): (Vec<Key>, Vec<String>) = (Vec::new(), Vec::new());
-    for secret in secrets {
+    for secret in &secrets {
         let key = key(&scheme, secret)?;
         let (id, not_after) = (key.id().to_owned(), key.not_after());
         // The same secret in two places is one key. It is good until the later end.
@@ -142,7 +176,7 @@ fn assemble(
     let name = label(origin.as_str());
     let keys = Keyring::new(keys)
         .map_err(|error| secrets[0].invalid(format!("cannot be used for source {name}: {error}")))?;
-    Ok(Source { name, origin, scheme, keys, places })
+    Ok(Source { name, origin, scheme, keys, replay, places })
 }
 
 /// Reads a secret.
@@ -230,6 +264,11 @@ fn hmac_verifier(table: &SourceSettings) -> Result<Verifier, SettingsError> {
     let prefix = table.text("signature_prefix").unwrap_or_default().to_owned();
     if !prefix.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
         return Err(table.invalid("signature_prefix", "must be visible ASCII and spaces"));
+    }
+    if prefix.starts_with(' ') {
+        return Err(
+            table.invalid("signature_prefix", "must not begin with a space, with which no header begins")
+        );
     }
     let header = header_name(table, key, header)?;
     Ok(Verifier::Hmac { header, form: hmac::Form { prefix, encoding } })

@@ -35,6 +35,8 @@ async fn anything_but_post_is_405() {
                 assert_eq!(answer.header("allow"), Some("POST"));
             }
         }
+        let counted = r#"hookstream_webhook_requests_total{source="github",status="405"}"#;
+        assert!((gateway.metric(counted) - 10.0).abs() < 0.5, "it is known whose webhooks they were not");
         let posted = gateway.post("/healthz", &[], "").await;
         assert_eq!((posted.status, posted.header("allow")), (405, Some("GET, HEAD")));
         Ok(())

@@ -1,12 +1,12 @@
 //! Sources of the settings file, end to end.
 
-use hookstream_signature::{Key, hmac, slack, standard_webhooks, stripe};
+use hookstream_signature::{Key, hmac, hub, slack, standard_webhooks, stripe};
 use hookstream_test_support::http::Response;
-use hookstream_test_support::{TestNats, run_test, unique_id};
+use hookstream_test_support::{TestNats, github_delivery, run_test, unique_id};
 use serde_json::json;
 use time::OffsetDateTime;
 
-use crate::gateway::{TestGateway, accepted, header, refused, stored_at, stored_count};
+use crate::gateway::{ISSUE, TestGateway, accepted, header, refused, stored_at, stored_count};
 
 const SETTINGS: &str = r#"
 [sources.billing]
@@ -34,6 +34,11 @@ id_header = "X-Shop-Delivery"
 event_header = "X-Shop-Topic"
 time_path = "order.placed_at"
 type_prefix = "com.example.shop"
+
+[sources.enterprise]
+scheme = "github"
+secret = "enterprise secret"
+replay = "reject"
 "#;
 
 async fn start(nats: &TestNats, folder: &std::path::Path) -> TestGateway {
@@ -177,6 +182,13 @@ async fn a_generic_source_takes_id_event_and_time_from_where_the_settings_say() 
         let sent_again = post(&gateway, "shop", &[signed], body).await;
         assert_eq!(sent_again.status, 200, "a derived id counts within the window");
 
+        for id in ["bestellung-ä", "bestellung-ö", "a b"] {
+            let other = post(&gateway, "shop", &[signed, ("x-shop-delivery", id)], body).await;
+            expect_stored(&nats, &other, "webhooks.shop.event.none", &[("hs-suspected-replay", "1")]).await;
+        }
+        let doubled = [signed, ("x-shop-delivery", "1"), ("x-shop-delivery", "2")];
+        refused(&post(&gateway, "shop", &doubled, body).await, 400, "invalid_header");
+
         refused(&post(&gateway, "shop", &[signed], "{}").await, 401, "unauthorized");
         let form_body = [signed, ("content-type", "application/x-www-form-urlencoded")];
         let answer = gateway.post("/webhooks/shop", &form_body, body).await;
@@ -204,6 +216,44 @@ async fn standard_webhooks_of_others_need_not_be_of_our_types() {
         let expected =
             [("Nats-Msg-Id", &*format!("partner:{id}")), ("ce-type", "source.partner.contact.created")];
         expect_stored(&nats, &answer, "webhooks.partner.contact.created", &expected).await;
+
+        // The specification forbids nothing but the dot.
+        let (odd, long) = ("order:12/a@b=c~*", "x".repeat(200));
+        for id in [odd, &long] {
+            let signature = standard_webhooks::sign(&key, id, time, body.as_bytes());
+            let headers = [("webhook-id", id), headers[1], ("webhook-signature", &*signature)];
+            let answer = post(&gateway, "partner", &headers, body).await;
+            let expected = [("hs-signed-id", id)];
+            expect_stored(&nats, &answer, "webhooks.partner.contact.created", &expected).await;
+        }
+        Ok(())
+    })
+    .await;
+}
+
+// R2
+#[tokio::test]
+async fn replays_are_told_in_every_source_that_signs_no_id() {
+    run_test(async || {
+        let (nats, folder) = (TestNats::start().await, tempfile::tempdir()?);
+        let gateway = start(&nats, folder.path()).await;
+        let key = Key::plain("k", b"enterprise secret")?;
+        let signature = hub::sign(&key, ISSUE.as_bytes());
+        let send = async |id: &str| {
+            let headers = [
+                ("x-hub-signature-256", &*signature),
+                ("x-github-event", "issues"),
+                ("x-github-delivery", id),
+            ];
+            post(&gateway, "enterprise", &headers, ISSUE).await
+        };
+        let stored = stored_at(&nats, accepted(&send("one").await)).await;
+        assert_eq!(header(&stored, "hs-replay-policy"), Some("reject"));
+        refused(&send("two").await, 400, "suspected_replay");
+        // Each source has a window of its own.
+        accepted(&gateway.send(&github_delivery("issues", ISSUE)).await);
+        let stored = stored_at(&nats, stored_count(&nats).await).await;
+        assert_eq!(header(&stored, "hs-suspected-replay"), None);
         Ok(())
     })
     .await;

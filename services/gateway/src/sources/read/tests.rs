@@ -111,6 +111,19 @@ fn what_cannot_be_is_refused_by_its_key() {
             "[sources.a]\nscheme = 'slack'\nsecret = 'canary'\ntype_prefix = 'hookstream.workflow'",
             "sources.a.type_prefix (…4) must not be that of another kind",
         ),
+        (
+            "[sources.a]\nscheme = 'hmac'\nsecret = 'canary'\nsignature_header = 'X'\nsignature_prefix = ' v1='",
+            "sources.a.signature_prefix (…5) must not begin with a space",
+        ),
+        (
+            "[sources.a]\nscheme = 'stripe'\nsecret = 'canary'\nreplay = 'reject'",
+            "sources.a.replay (…4) is for schemes that sign no id",
+        ),
+        (
+            "[sources.a]\nscheme = 'gitlab'\nsecret = 'canary'\nreplay = 'refuse'",
+            "sources.a.replay (…4) must be one of flag, reject",
+        ),
+        ("[sources.none]\nscheme = 'slack'\nsecret = 'canary'", "stands for unknown paths"),
         ("[sources.'a.b']\nscheme = 'slack'\nsecret = 'canary'", "is no name of a source"),
         ("[sources.A]\nscheme = 'slack'\nsecret = 'canary'", "is no name of a source"),
         (

@@ -19,8 +19,9 @@ use super::{Origin, SettingsError, layers};
 const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Keys of a source that hold a text, beside `secret`, `secret_file`, `secrets` and `retired`.
-pub const SOURCE_TEXTS: [&str; 13] = [
+pub const SOURCE_TEXTS: [&str; 14] = [
     "scheme",
+    "replay",
     "type_prefix",
     "id_header",
     "id_path",

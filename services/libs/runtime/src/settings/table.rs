@@ -55,7 +55,7 @@ pub const SETTINGS: &[Setting] = &[
     set("HOOKSTREAM_COMMIT_BYTES_MAX", "4194304", Count, GATEWAY,
         "Most bytes of one commit; a larger event goes alone."),
     set("HOOKSTREAM_GITHUB_REPLAY", "flag", OneOf(&["flag", "reject"]), GATEWAY,
-        "What to do with a GitHub body that comes again under another id: store it flagged, or refuse it (400)."),
+        "What to do with a GitHub body that comes again under another id: store it flagged, or refuse it (400). A source may have a replay of its own."),
     set("HOOKSTREAM_REPLAY_ENTRIES_MAX", "10000", Count, GATEWAY,
         "Stored bodies per source, by digest, that a replay is told by."),
     set("HOOKSTREAM_REPLAY_WINDOW", "1h", Duration, GATEWAY,
