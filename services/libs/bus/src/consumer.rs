@@ -3,7 +3,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use crate::api::code;
@@ -92,6 +92,13 @@ impl Bus {
             .await
             .map_err(|error| missing(error, stream, name))
     }
+}
+
+/// The subjects that a consumer of this configuration is for; none of them: all.
+pub(crate) fn filters(config: &Map<String, Value>) -> Vec<String> {
+    let several = config.get("filter_subjects").and_then(Value::as_array).into_iter().flatten();
+    let subjects = several.chain(config.get("filter_subject")).filter_map(Value::as_str);
+    subjects.filter(|subject| !subject.is_empty()).map(str::to_owned).collect()
 }
 
 /// Names the stream or consumer that the server does not know.
@@ -232,6 +239,24 @@ impl Consumer {
     pub async fn state(&self) -> Result<ConsumerState, BusError> {
         let info = self.bus.consumer_info(&self.stream, &self.name).await?;
         Ok(ConsumerState::from(&info))
+    }
+
+    /// Sequence of the first message at `sequence` or behind it that is for this consumer; `None` if there is none yet.
+    ///
+    /// The stream itself is asked. What the consumer counts as pending is counted a moment after a message was stored
+    /// and acked, and may miss it. (nats-io/nats-server, server/stream.go, signalConsumersLoop)
+    pub async fn next_wanted(&self, sequence: u64) -> Result<Option<u64>, BusError> {
+        let info = self.bus.consumer_info(&self.stream, &self.name).await?;
+        let mut subjects = info.config.as_object().map(filters).unwrap_or_default();
+        if subjects.is_empty() {
+            subjects.push(">".to_owned());
+        }
+        let mut first = None;
+        for subject in subjects {
+            let found = self.bus.message_from(&self.stream, sequence, &subject).await?;
+            first = first.into_iter().chain(found.map(|message| message.stream_sequence)).min();
+        }
+        Ok(first)
     }
 
     /// Makes the consumer hand out everything from `stream_sequence` on, as if for the first time: attempts and

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Topology;
 use super::asset::{Asset, Kind};
+use crate::consumer::filters;
 use crate::{Bus, BusError, Selection};
 
 /// How long the server keeps a twin that nobody pulls from.
@@ -15,10 +16,8 @@ impl Topology {
     /// What the consumer of `projection` reads; `None` if there is no such consumer.
     pub fn selection(&self, projection: &str) -> Option<Selection> {
         let config = &self.consumer(projection)?.config;
-        let subjects = config.get("filter_subjects").and_then(Value::as_array);
-        let subjects = subjects.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
         let headers_only = config.get("headers_only").and_then(Value::as_bool).unwrap_or_default();
-        Some(Selection { subjects, headers_only })
+        Some(Selection { subjects: filters(config), headers_only })
     }
 
     /// Makes a consumer that reads as that of `projection` does, under another name, unless it is there. The server takes

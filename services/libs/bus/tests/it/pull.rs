@@ -55,6 +55,28 @@ async fn a_message_becomes_the_event_that_was_published() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_next_message_for_a_consumer_is_told_by_the_stream() {
+    let nats = TestNats::start().await;
+    let publisher = gateway(&nats).await;
+    for (n, event_name) in ["ping", "issues", "push", "issue_comment", "ping"].into_iter().enumerate() {
+        let (subject, headers, body) = event_on("github", event_name, "created", n as u64);
+        publisher.publish(subject, headers, body).await.unwrap();
+    }
+    let (audit, queue) = (nats.connect("audit").await, nats.connect("phase_queue").await);
+    let (audit, queue) = (audit.consumer(STREAM, "audit"), queue.consumer(STREAM, "phase_queue"));
+    for (from, of_queue, of_audit) in [
+        (1, Some(2), Some(1)),
+        (2, Some(2), Some(2)),
+        (3, Some(4), Some(3)),
+        (5, None, Some(5)),
+        (6, None, None),
+    ] {
+        assert_eq!(queue.next_wanted(from).await.unwrap(), of_queue, "{from}");
+        assert_eq!(audit.next_wanted(from).await.unwrap(), of_audit, "{from}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_event_says_so() {
     let nats = TestNats::start().await;
     gateway(&nats).await.publish(event(1).0, vec![], "{}".into()).await.unwrap();

@@ -22,7 +22,6 @@ impl<P: Projection> Leader<'_, P> {
             return Ok(false);
         }
         self.looked_at = Some(Instant::now());
-        // In this order: what the stream held before the consumer said "nothing pending" is behind us.
         let stream = self.runner.bus.stream_state(&settings.stream).await?;
         let consumer = self.consumer.state().await?;
         check_stream(&round.checkpoint, &stream)?;
@@ -30,13 +29,23 @@ impl<P: Projection> Leader<'_, P> {
         self.check_lead(round).await?;
         self.runner.metrics.pending(consumer.pending);
         self.raise_alarm(&consumer)?;
-        if consumer.pending > 0 {
+        let last = stream.last_sequence.min(self.runner.context.runner.until.unwrap_or(u64::MAX));
+        if consumer.pending > 0 || self.is_wanted(round, last).await? {
             return Ok(false);
         }
         self.caught_up = true;
-        let end = self.runner.context.runner.until.unwrap_or(u64::MAX);
-        self.pass_over(round, stream.last_sequence.min(end)).await?;
+        self.pass_over(round, last).await?;
         Ok(true)
+    }
+
+    /// Whether something between the checkpoint and `last` is for us, although nothing is pending: it was stored just now.
+    async fn is_wanted(&self, round: &Round, last: u64) -> Result<bool, Broken> {
+        let checkpoint = round.checkpoint.sequence;
+        if last <= checkpoint {
+            return Ok(false);
+        }
+        let next = self.consumer.next_wanted(checkpoint + 1).await?;
+        Ok(next.is_some_and(|next| next <= last))
     }
 
     /// What of a batch is not behind where we are to end.
