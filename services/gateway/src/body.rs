@@ -31,11 +31,16 @@ pub struct BodyLimits {
     pub rate_min: u64,
 }
 
-/// A whole body. Its room is free again once it is dropped.
-#[derive(Debug)]
-pub(crate) struct WholeBody {
-    pub(crate) bytes: Bytes,
+/// Bytes that have taken room, which is free again once nobody holds them: also those that wait to be sent on.
+struct Roomed {
+    bytes: Bytes,
     _room: Taken,
+}
+
+impl AsRef<[u8]> for Roomed {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// Refuses a body that says beforehand that it is too large: before it is read, and before `100 Continue` asks for it.
@@ -66,12 +71,8 @@ impl<B: Body<Data = Bytes> + Unpin> Arriving<B> {
         (!self.over).then_some(self.body)
     }
 
-    /// Reads the whole of it within the limits.
-    pub(crate) async fn read(
-        &mut self,
-        limits: &BodyLimits,
-        room: &ClientRoom,
-    ) -> Result<WholeBody, Refusal> {
+    /// Reads the whole of it within the limits. Its room is free again once it and all its clones are dropped.
+    pub(crate) async fn read(&mut self, limits: &BodyLimits, room: &ClientRoom) -> Result<Bytes, Refusal> {
         let start = Instant::now();
         // Most bodies come in one piece, which needs no copy.
         let (mut only, mut taken) = (Bytes::new(), Taken::default());
@@ -102,11 +103,8 @@ impl<B: Body<Data = Bytes> + Unpin> Arriving<B> {
             pieces.push(&data, limits.bytes_max, room)?;
         }
         self.over = true;
-        if pieces.len() > 0 {
-            let (bytes, taken) = pieces.into_parts();
-            return Ok(WholeBody { bytes, _room: taken });
-        }
-        Ok(WholeBody { bytes: only, _room: taken })
+        let (bytes, room) = if pieces.len() > 0 { pieces.into_parts() } else { (only, taken) };
+        Ok(Bytes::from_owner(Roomed { bytes, _room: room }))
     }
 }
 
@@ -161,10 +159,13 @@ mod tests {
         };
         let first = read(b"0123456789").await.unwrap();
         assert_eq!(read(b"012345").await.unwrap_err(), Refusal::Overloaded);
-        assert_eq!(read(b"01234").await.unwrap().bytes, &b"01234"[..]);
+        assert_eq!(read(b"01234").await.unwrap(), &b"01234"[..]);
+        let sent_on = first.clone();
         drop(first);
-        assert_eq!(read(b"0123456789").await.unwrap().bytes, &b"0123456789"[..]);
+        assert_eq!(read(b"012345").await.unwrap_err(), Refusal::Overloaded, "somebody still has it");
+        drop(sent_on);
+        assert_eq!(read(b"0123456789").await.unwrap(), &b"0123456789"[..]);
         assert_eq!(read(b"0123456789A").await.unwrap_err(), Refusal::TooLarge(10));
-        assert_eq!(read(b"").await.unwrap().bytes, &b""[..]);
+        assert_eq!(read(b"").await.unwrap(), &b""[..]);
     }
 }

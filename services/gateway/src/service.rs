@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use hookstream_bus::PublishError;
 use hookstream_runtime::admin::Admin;
 use hookstream_runtime::http::{PeerAddr, RequestId, TrustedProxies};
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::body::{self, Arriving, Room, WholeBody};
+use crate::body::{self, Arriving, Room};
 use crate::limits::Limits;
 use crate::metrics::GatewayMetrics;
 use crate::refusal::Refusal;
@@ -64,7 +65,7 @@ struct Context {
     /// The sender's id for the delivery, if it has one; not verified.
     delivery: String,
     /// The body, once all of it was read.
-    body: OnceLock<Arc<WholeBody>>,
+    body: OnceLock<Bytes>,
 }
 
 impl<S: Sink> Service<S> {
@@ -133,12 +134,11 @@ impl<S: Sink> Shared<S> {
         body::check_declared_size(&headers, &limits)?;
         let content_type = source::check_content(&endpoint, &headers)?;
         let room = self.room.of(context.client(&self.config.rates.trusted_proxies));
-        let whole = Arc::new(body.read(&limits, &room).await?);
+        let whole = body.read(&limits, &room).await?;
         let whole = context.body.get_or_init(|| whole);
-        self.metrics.body_read(context.source, whole.bytes.len());
+        self.metrics.body_read(context.source, whole.len());
         let (source, received_at) = (Arc::clone(&endpoint.source), OffsetDateTime::now_utc());
-        let request =
-            source::Request { endpoint, headers, content_type, body: whole.bytes.clone(), received_at };
+        let request = source::Request { endpoint, headers, content_type, body: whole.clone(), received_at };
         let start = Instant::now();
         let taken_in = take_in_aside(request).await;
         self.metrics.taken_in(context.source, start.elapsed());
@@ -228,10 +228,10 @@ impl<S: Sink> Shared<S> {
         let Some(telling) = self.rejections.note(refused, headers) else { return };
         match context.body.get().cloned() {
             // Hashing takes its time. The body keeps its room meanwhile.
-            Some(body) if body.bytes.len() >= ASIDE_BYTES_MIN => {
-                self.discards.spawn_blocking(move || telling.tell(Some(&body.bytes)));
+            Some(body) if body.len() >= ASIDE_BYTES_MIN => {
+                self.discards.spawn_blocking(move || telling.tell(Some(&body)));
             }
-            body => telling.tell(body.as_ref().map(|body| &body.bytes)),
+            body => telling.tell(body.as_ref()),
         }
     }
 
