@@ -101,8 +101,8 @@ mod tests {
         Room::new(&BodyLimits { bytes_max: 10, all_bytes_max: 100, timeout, grace, rate_min })
     }
 
-    fn client(address: &str) -> Option<IpAddr> {
-        Some(address.parse().unwrap())
+    fn of(room: &Room, client: &str) -> ClientRoom {
+        room.of(Some(client.parse().unwrap()))
     }
 
     fn take(room: &ClientRoom, bytes: usize) -> Result<Taken, Refusal> {
@@ -113,8 +113,8 @@ mod tests {
     #[test]
     fn one_client_takes_half_of_the_room_and_no_more() {
         let all = room();
-        let (one, same, other) = (client("2001:db8::1"), client("2001:db8::2:3:4:5"), client("192.0.2.1"));
-        let (one, same, other, unknown) = (all.of(one), all.of(same), all.of(other), all.of(None));
+        let (one, same) = (of(&all, "2001:db8::1"), of(&all, "2001:db8::2:3:4:5"));
+        let (other, unknown) = (of(&all, "192.0.2.1"), all.of(None));
         let mut first = take(&one, 30).unwrap();
         one.take(20, &mut first).unwrap();
         assert_eq!(take(&same, 1).unwrap_err(), Refusal::Overloaded, "of the same /64");
@@ -131,14 +131,14 @@ mod tests {
     #[test]
     fn clients_that_have_left_are_forgotten() {
         let all = room();
-        let stays = all.of(client("192.0.2.1"));
+        let stays = of(&all, "192.0.2.1");
         let _taken = take(&stays, 50).unwrap();
-        for number in 0..3 * CLIENTS_BEFORE_CLEANING as u32 {
+        for number in (0_u32..).take(3 * CLIENTS_BEFORE_CLEANING) {
             drop(all.of(Some(IpAddr::V4(number.into()))));
         }
         assert!(all.clients.lock().unwrap().len() <= CLIENTS_BEFORE_CLEANING);
         assert_eq!(
-            take(&all.of(client("192.0.2.1")), 1).unwrap_err(),
+            take(&of(&all, "192.0.2.1"), 1).unwrap_err(),
             Refusal::Overloaded,
             "this one has not left"
         );

@@ -102,8 +102,10 @@ impl Rule {
 
     /// The headers that may carry the id.
     pub fn id_headers(&self) -> impl Iterator<Item = &str> {
-        let name = |field| if let &Field::Header(ref name) = field { Some(name.as_str()) } else { None };
-        self.fields.id.iter().filter_map(name)
+        self.fields.id.iter().filter_map(|field| match field {
+            Field::Header(name) => Some(name.as_str()),
+            Field::Path(_) => None,
+        })
     }
 
     /// The source's name.
