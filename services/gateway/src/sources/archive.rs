@@ -10,6 +10,8 @@ use super::{Scheme, Verifier, read};
 
 /// Stands where the backend appended a command.
 const UNSIGNED: &str = "none";
+/// The one type that the phase queue appends by itself.
+const LEASE_EXPIRED: &str = "hookstream.phase.lease_expired";
 
 /// The keys of all sources by their ids: those in force, those that have expired, and those that are `retired`.
 ///
@@ -101,8 +103,9 @@ impl Archive {
         }
         let source = self.0.get(envelope.source().as_str()).ok_or(Doubt::SourceMissing)?;
         if ["", UNSIGNED].contains(&envelope.signature.as_str()) {
-            let commanded = envelope.attributes.text(attribute::ACTOR).is_some();
-            let appended = commanded && matches!(source.scheme, Scheme::Internal);
+            let by_backend = envelope.attributes.text(attribute::ACTOR).is_some();
+            let by_phase_queue = envelope.event_type.as_str() == LEASE_EXPIRED;
+            let appended = (by_backend || by_phase_queue) && matches!(source.scheme, Scheme::Internal);
             return if appended { Ok(Verdict::Appended) } else { Err(Doubt::SignatureMissing) };
         }
         let rings = source.keys.get(&envelope.key_id).ok_or(Doubt::KeyMissing)?;

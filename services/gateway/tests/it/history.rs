@@ -37,6 +37,8 @@ signature_header = "X-Shop-Hmac"
 signature_encoding = "base64"
 "#;
 
+const LEASE_EXPIRED: &str = "hookstream.phase.lease_expired";
+
 const SECRETS: [(&str, &str); 2] =
     [("GITHUB_WEBHOOK_SECRET", GITHUB_SECRET), ("INTERNAL_WEBHOOK_SECRET", INTERNAL_SECRET)];
 
@@ -147,6 +149,11 @@ async fn whatever_was_changed_does_not() {
             assert_eq!(again(&archive, &unknown), Err(Doubt::KeyMissing), "{subject}");
             let unsigned = change(&stored, header::SIGNATURE, "");
             assert_eq!(again(&archive, &unsigned), Err(Doubt::SignatureMissing), "{subject}");
+            // The phase queue notes by itself that nobody took a phase.
+            let unsigned = change(&change(&stored, header::SIGNATURE, "none"), "ce-type", LEASE_EXPIRED);
+            let internal = subject.contains("internal");
+            let expected = if internal { Ok(Verdict::Appended) } else { Err(Doubt::SignatureMissing) };
+            assert_eq!(again(&archive, &unsigned), expected, "{subject}");
             if no_key == Doubt::SourceMissing {
                 assert_eq!(again(&strangers, &stored), Err(Doubt::SourceMissing), "{subject}");
             }

@@ -63,7 +63,7 @@ impl Report {
         let counts = [
             ("verified", self.verified),
             ("unsigned, digest as it was", self.digest_only),
-            ("unsigned, appended by the backend", self.appended),
+            ("unsigned, appended by the backend or the phase queue", self.appended),
             ("left out by --subject", self.others),
             ("do not verify", self.problems()),
         ];
