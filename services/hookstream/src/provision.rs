@@ -9,8 +9,8 @@ use hookstream_bus::{Bus, NatsSettings};
 use hookstream_runtime::Settings;
 use serde_json::{Value, json};
 
-use crate::operations;
 use crate::output::{self, Format, progress};
+use crate::{operations, operator};
 
 /// How long a connection may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -45,7 +45,8 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, settings: &Settings) -> anyhow::Result<ExitCode> {
     let bus = connect(settings).await?;
     let topology = Topology::embedded();
-    let differences = topology.plan(&bus).await.context("compare with the server")?;
+    let differences = topology.plan(&bus).await.context("compare with the server");
+    let differences = differences.map_err(|error| operator::explain(&bus, error))?;
     let remaining = if args.apply && !differences.is_empty() {
         let remaining = topology.apply(&bus, &differences).await.context("apply")?;
         tell(&bus, &differences, &remaining).await;

@@ -8,15 +8,8 @@ use hookstream_runtime::{Settings, SettingsError};
 use crate::{bench, env_file};
 
 /// Settings that say where something is. One of them given in any way means: not the `up` beside us.
-const ADDRESSES: [&str; 7] = [
-    "HOOKSTREAM_CONFIG",
-    "NATS_URL",
-    "NATS_WORKER_URL",
-    "DATABASE_URL",
-    "PGHOST",
-    "GATEWAY_URL",
-    "BACKEND_URL",
-];
+const ADDRESSES: [&str; 6] =
+    ["NATS_URL", "NATS_WORKER_URL", "DATABASE_URL", "PGHOST", "GATEWAY_URL", "BACKEND_URL"];
 
 /// Groups of settings of commands beside `up`.
 const BESIDE_UP: [&str; 3] = ["hookstream send", "hookstream queue", "hookstream work"];

@@ -51,3 +51,10 @@ async fn a_server_that_is_away_is_named_and_ends_with_1() {
     assert!(done.stderr.contains(&format!("connect to NATS at {}", nats.client_addr())), "{done:?}");
     assert!(!done.stderr.contains(&nats.password("operator")), "a password in {done:?}");
 }
+
+#[tokio::test]
+async fn a_user_of_another_role_is_told_which_it_needs() {
+    let nats = TestNats::start().await;
+    let done = provision(&nats, "subscriber", &[]).run().await.expect_code(1);
+    assert!(done.stderr.contains("log in as the role operator"), "{done:?}");
+}

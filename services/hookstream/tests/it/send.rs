@@ -162,7 +162,10 @@ fn address_and_secret_come_from_the_up_that_runs_beside_it() {
     std::fs::create_dir(folder.path().join(".data")).unwrap();
     let lines = format!("GATEWAY_URL={url}\nGITHUB_WEBHOOK_SECRET='It'\\''s a Secret to Everybody'\n");
     std::fs::write(folder.path().join(".data/connection.env"), lines).unwrap();
-    Hookstream::new(&["send", "--sample", "ping"]).in_folder(folder.path()).run_blocking().expect_code(0);
+    // A settings file does not say that it is another one, unless it holds an address.
+    std::fs::write(folder.path().join("hookstream.toml"), "HOOKSTREAM_LOG = \"error\"\n").unwrap();
+    let send = ["send", "--sample", "ping", "--config", "hookstream.toml"];
+    Hookstream::new(&send).in_folder(folder.path()).run_blocking().expect_code(0);
     got.join().unwrap().verify_hub(GITHUB_SECRET);
 }
 
