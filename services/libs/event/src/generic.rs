@@ -96,7 +96,9 @@ impl Rule {
             },
         };
         // What was replaced in the text of a body could make two ids one: such an id is none.
-        let id = texts(&self.fields.id).filter(|id| !id.contains('\u{fffd}'));
+        let is_own = |field: &Field, id: &str| matches!(field, Field::Header(_)) || !id.contains('\u{fffd}');
+        let id_of = |field| text(field, header, &found).filter(|id| is_own(field, id));
+        let id = self.fields.id.iter().find_map(id_of);
         Ok(Delivery { id: id.map(|id| self.delivery_id(id)), description })
     }
 
