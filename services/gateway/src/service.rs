@@ -273,9 +273,7 @@ impl Context {
             body: OnceLock::new(),
         }
     }
-}
 
-impl Context {
     /// The client, if it can be told from others: a proxy that does not say whom it speaks for cannot.
     fn client(&self, proxies: &TrustedProxies) -> Option<IpAddr> {
         self.address.filter(|address| !proxies.trusts(*address))

@@ -141,20 +141,17 @@ fn replay(
     const KEY: &str = "replay";
     let given = table.and_then(|table| Some((table, table.text(KEY)?)));
     let default = match scheme {
-        Scheme::Github => settings.parse("HOOKSTREAM_GITHUB_REPLAY")?,
-        Scheme::Generic(Verifier::Gitlab | Verifier::Hmac { .. }, _) => "flag".to_owned(),
-        Scheme::Internal | Scheme::Generic(..) => {
-            let refused =
-                |(table, _): (&SourceSettings, _)| table.invalid(KEY, "is for schemes that sign no id");
-            return given.map_or(Ok(None), |given| Err(refused(given)));
-        }
+        Scheme::Github => Some(settings.parse("HOOKSTREAM_GITHUB_REPLAY")?),
+        Scheme::Generic(Verifier::Gitlab | Verifier::Hmac { .. }, _) => Some("flag".to_owned()),
+        Scheme::Internal | Scheme::Generic(..) => None,
     };
-    match given {
-        Some((table, text)) => {
+    match (given, default) {
+        (None, default) => Ok(default.and_then(|text| ReplayPolicy::parse(&text))),
+        (Some((table, _)), None) => Err(table.invalid(KEY, "is for schemes that sign no id")),
+        (Some((table, text)), Some(_)) => {
             let policy = ReplayPolicy::parse(text);
             policy.map(Some).ok_or_else(|| table.invalid(KEY, "must be one of flag, reject"))
         }
-        None => Ok(ReplayPolicy::parse(&default)),
     }
 }
 
