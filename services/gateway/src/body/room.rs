@@ -12,12 +12,12 @@ use crate::refusal::Refusal;
 const CLIENTS_BEFORE_CLEANING: usize = 2048;
 
 /// Room for the bodies in hand, half of it at most for one client: whoever sends slowly and much would have all of it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Room {
     all: Arc<Semaphore>,
     share: usize,
     /// Those that have bodies in hand, and some that had.
-    clients: Arc<Mutex<HashMap<IpAddr, Weak<Semaphore>>>>,
+    clients: Mutex<HashMap<IpAddr, Weak<Semaphore>>>,
 }
 
 /// The room that a client's bodies have.
@@ -39,7 +39,7 @@ impl Room {
         let all = Arc::new(Semaphore::new(limits.all_bytes_max));
         // The largest body fits in any case.
         let share = (limits.all_bytes_max / 2).max(limits.bytes_max);
-        Self { all, share, clients: Arc::default() }
+        Self { all, share, clients: Mutex::default() }
     }
 
     /// The room for bodies of this client, or of one that cannot be told from others.
@@ -76,17 +76,18 @@ impl ClientRoom {
         };
         let own = self.own.as_ref().map(acquire).transpose()?;
         let all = acquire(&self.all)?;
-        add(&mut taken.all, Some(all));
-        add(&mut taken.own, own);
+        add(&mut taken.all, all);
+        if let Some(own) = own {
+            add(&mut taken.own, own);
+        }
         Ok(())
     }
 }
 
-fn add(taken: &mut Option<OwnedSemaphorePermit>, more: Option<OwnedSemaphorePermit>) {
-    match (taken.as_mut(), more) {
-        (Some(taken), Some(more)) => taken.merge(more),
-        (None, more) => *taken = more,
-        (Some(_), None) => {}
+fn add(taken: &mut Option<OwnedSemaphorePermit>, more: OwnedSemaphorePermit) {
+    match taken {
+        Some(taken) => taken.merge(more),
+        None => *taken = Some(more),
     }
 }
 

@@ -8,7 +8,7 @@ use hookstream_signature::{Keyring, VerifyError, gitlab, hmac, hub, slack, stand
 
 use super::{Scheme, Verifier, read};
 
-/// Stands where the backend appended a command.
+/// Stands where the backend appended a command, or the phase queue that a lease had expired.
 const UNSIGNED: &str = "none";
 /// The one type that the phase queue appends by itself.
 const LEASE_EXPIRED: &str = "hookstream.phase.lease_expired";

@@ -16,6 +16,8 @@ use super::{NO_SOURCE, Scheme, Source, Sources, Verifier, label};
 
 const GITHUB: &str = "github";
 const INTERNAL: &str = "internal";
+/// What the settings may say of a source of GitHub's, beside its secrets.
+const GITHUB_TEXTS: [&str; 2] = ["scheme", "replay"];
 const SCHEMES: &str = "must be one of github, standard-webhooks, stripe, slack, gitlab, hmac";
 
 /// A source as the settings declare it; its secrets are not read yet.
@@ -59,7 +61,7 @@ pub(super) fn declared(settings: &Settings) -> Result<Vec<Declared>, SettingsErr
     ] {
         let table = settings.sources().iter().find(|source| source.name() == name);
         if let Some(table) = table {
-            only_texts(table, name, if name == GITHUB { &["scheme", "replay"] } else { &["scheme"] })?;
+            only_texts(table, name, if name == GITHUB { &GITHUB_TEXTS } else { &["scheme"] })?;
             if table.text("scheme").is_some_and(|scheme| scheme != name) {
                 return Err(table.invalid("scheme", format!("must be {name} for the source of that name")));
             }
@@ -107,7 +109,7 @@ fn configured(settings: &Settings, table: &SourceSettings) -> Result<Declared, S
     }
     let scheme = match verifier {
         None => {
-            only_texts(table, name, &["scheme", "replay"])?;
+            only_texts(table, name, &GITHUB_TEXTS)?;
             Scheme::Github
         }
         Some(verifier) => {

@@ -24,8 +24,9 @@ type Stamp = Option<(i64, i64, u64, u64)>;
 
 /// Reads settings and secrets again at SIGHUP and when one of their files changes, until `shutdown`.
 ///
-/// What cannot be read or used changes nothing, is logged once, and tried again: that may pass by itself. A file that is just being written is left alone
-/// until it looks the same twice in a row. What becomes of the keys is told to the stream of acts.
+/// What cannot be read or used changes nothing, is logged once, and tried again: that may pass by itself. A file that is
+/// just being written is left alone until it looks the same twice in a row. What becomes of the keys is told to the
+/// stream of acts.
 pub(crate) async fn watch(
     settings: Settings,
     live: LiveSources,

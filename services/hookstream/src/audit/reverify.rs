@@ -37,8 +37,8 @@ const GONE: &str = "the stream does not hold it any more";
 /// come from the settings: those in force, those whose not_after has come, and those under `retired`, which verify
 /// nothing else. Lists each event that does not verify and each sequence that the stream should hold and does not; where it
 /// should end, the trail says, for a file that is damaged may lose its end without a trace.
-/// Commands that the backend appended, and leases that the phase queue saw expire, were never signed, and those of schemes that sign nothing (GitLab) have nothing but
-/// the digest of their body: both are counted by themselves.
+/// Commands that the backend appended, and leases that the phase queue saw expire, were never signed, and those of schemes
+/// that sign nothing (GitLab) have nothing but the digest of their body: both are counted by themselves.
 ///
 /// Logs in as the role `operator` of nats.conf: NATS_URL, or NATS_USER and NATS_PASSWORD; and to Postgres.
 #[expect(clippy::doc_markdown, reason = "it is the text of --help")]
