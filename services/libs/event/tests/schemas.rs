@@ -113,6 +113,7 @@ fn any_value() -> impl Strategy<Value = Value> {
         ".{0,140}".prop_map(Value::from),
         "[A-Za-z0-9_.:-]{0,10}".prop_map(Value::from),
         Just(Value::from("completed")),
+        Just(Value::from("a U+0000: \0, and its escape: \\0")),
         Just(Value::from("2026-11-23T12:00:00Z")),
         proptest::collection::vec(0..22_i64, 0..4).prop_map(Value::from),
         Just(serde_json::json!({"workflow_type": "adw_test_iso", "adw_id": "adw-2"})),
@@ -175,7 +176,9 @@ proptest! {
         if let Ok(event) = decoded {
             let description = event.describe(datetime!(2026-11-23 12:00 UTC));
             prop_assert!(description.attributes.iter().all(|(_, text)| !text.contains('\0')));
-            prop_assert!(!format!("{event:?}").contains("\\0"), "{event:?}");
+            // Pairs of backslashes stand for one, which a 0 may follow.
+            let shown = format!("{event:?}").replace("\\\\", "");
+            prop_assert!(!shown.contains("\\0"), "a U+0000 is left in {event:?}");
         } else if valid {
             let rules = ["depends_on_phases", "phase_number", "queue_id", "parent_issue", "_at"];
             let shown = decoded.unwrap_err().to_string();
