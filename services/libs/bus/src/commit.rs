@@ -83,6 +83,8 @@ enum Turn {
 /// A commit under way, which has ended once this is dropped: also where nobody waits for it any more.
 struct InFlight {
     committer: Committer,
+    /// So many messages left the queue with it.
+    left: usize,
     commit: Commit,
     outcome: Outcome,
     /// The room of what no waiter holds room for.
@@ -133,7 +135,8 @@ impl Committer {
         }
         if queue.enter(|count| choice.way(count)) {
             drop(state);
-            return Turn::Now(message, InFlight::new(self, 1, bytes, Some(permit)));
+            let commit = Commit { messages: 1, bytes, fell_back: false };
+            return Turn::Now(message, InFlight::new(self, 1, commit, Some(permit)));
         }
         let (waiter, answered) = Waiter::new(permit);
         queue.push(Entry { id, message: Arc::new(message), bytes, waiters: vec![waiter] });
@@ -187,7 +190,7 @@ impl Committer {
     }
 
     /// A commit has ended: whatever waits leaves with the next.
-    fn ended(&self, messages: usize, outcome: Outcome) {
+    fn ended(&self, left: usize, messages: usize, outcome: Outcome) {
         let mut state = self.state();
         let State { queue, choice, busy_since, .. } = &mut *state;
         let now = Instant::now();
@@ -197,7 +200,7 @@ impl Committer {
             Outcome::Lost => choice.lost(),
         }
         *busy_since = now;
-        queue.done(messages);
+        queue.done(left);
         self.start(&mut state);
     }
 
@@ -223,11 +226,16 @@ impl Committer {
 
     /// Commits what left together, the first of it perhaps sent ahead.
     async fn commit(self, ahead: Option<Box<Batch>>, mut entries: Vec<Entry<Arc<Outgoing>, Waiter>>) {
-        let bytes = entries.iter().map(|entry| entry.bytes).sum();
-        let mut in_flight = InFlight::new(&self, entries.len(), bytes, None);
+        let left = entries.len();
         if ahead.is_none() {
             // Nobody waits for those any more: they were told "not stored", and will come again.
             entries.retain(|entry| !entry.waiters.iter().all(Waiter::is_gone));
+        }
+        let bytes = entries.iter().map(|entry| entry.bytes).sum();
+        let commit = Commit { messages: entries.len(), bytes, fell_back: false };
+        let mut in_flight = InFlight::new(&self, left, commit, None);
+        if entries.is_empty() {
+            return;
         }
         if entries.len() < 2 {
             in_flight.outcome = self.commit_each(entries).await;
@@ -290,20 +298,16 @@ impl fmt::Debug for Committer {
 }
 
 impl InFlight {
-    fn new(
-        committer: &Committer,
-        messages: usize,
-        bytes: usize,
-        permit: Option<OwnedSemaphorePermit>,
-    ) -> Self {
-        let commit = Commit { messages, bytes, fell_back: false };
-        Self { committer: committer.clone(), commit, outcome: Outcome::Lost, _permit: permit }
+    fn new(committer: &Committer, left: usize, commit: Commit, permit: Option<OwnedSemaphorePermit>) -> Self {
+        Self { committer: committer.clone(), left, commit, outcome: Outcome::Lost, _permit: permit }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        (self.committer.0.observer)(self.commit);
-        self.committer.ended(self.commit.messages, self.outcome);
+        if self.commit.messages > 0 {
+            (self.committer.0.observer)(self.commit);
+        }
+        self.committer.ended(self.left, self.commit.messages, self.outcome);
     }
 }

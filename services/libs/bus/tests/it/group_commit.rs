@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, ready};
+use futures_util::{FutureExt as _, StreamExt as _};
 use hookstream_bus::topology::Topology;
 use hookstream_bus::{Bus, Commit, GroupCommit, PublishError, Publisher, Receipt};
 use hookstream_test_support::{CutProxy, TestNats, eventually};
@@ -217,6 +218,37 @@ async fn acks_that_never_come_hold_nobody_up_for_longer_than_the_budget() {
         publish().await.into_iter().collect::<Result<Vec<_>, _>>()
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_waits_for_is_no_part_of_a_commit() {
+    let nats = TestNats::start_empty().await;
+    let silent = plain(&nats, "subscriber").await;
+    let taken = silent.subscribe("backfill.>").await.unwrap();
+    silent.flush().await.unwrap();
+    let committed = Arc::new(AtomicUsize::new(0));
+    let told = Arc::clone(&committed);
+    let publisher = nats.connect("operator").await.publisher(FOREVER);
+    let publisher = publisher.with_observed_group_commit(GroupCommit::default(), move |commit| {
+        told.fetch_add(commit.messages, Ordering::Relaxed);
+    });
+    let publish = |n| {
+        let (_, headers, body) = event(n);
+        publisher.publish("backfill.mine".to_owned(), headers, body)
+    };
+    let (mut first, mut behind) = (Box::pin(publish(1)), join_all((2..=45).map(publish)));
+    assert!((&mut first).now_or_never().is_none() && (&mut behind).now_or_never().is_none());
+    drop(behind);
+    drop(first);
+
+    let config = json!({ "name": "BACKFILL", "subjects": ["backfill.>"], "storage": "file" });
+    let operator = plain(&nats, "operator").await;
+    operator.request("$JS.API.STREAM.CREATE.BACKFILL", config.to_string().into()).await.unwrap();
+    assert_eq!(soon(publish(46)).await.map(|receipt| receipt.sequence), Ok(1));
+    let last = event(46).2;
+    let sent = soon(taken.take_while(|message| ready(message.payload != last)).count()).await + 1;
+    assert!(sent < 46, "some never left");
+    assert_eq!(committed.load(Ordering::Relaxed), sent);
 }
 
 #[tokio::test(flavor = "multi_thread")]
