@@ -21,6 +21,11 @@ struct ReceiptBody<'a> {
 }
 
 #[derive(Serialize)]
+struct ChallengeBody<'a> {
+    challenge: &'a str,
+}
+
+#[derive(Serialize)]
 struct ErrorBody<'a> {
     error: &'static str,
     detail: &'a str,
@@ -34,6 +39,11 @@ pub(crate) fn receipt(id: &EventId, receipt: &Receipt) -> Answer {
     let body =
         ReceiptBody { status, event_id: id.as_str(), stream: &receipt.stream, sequence: receipt.sequence };
     json(code, &body)
+}
+
+/// 200 for a stored event whose sender wants to read this text.
+pub(crate) fn challenge(text: &str) -> Answer {
+    json(StatusCode::OK, &ChallengeBody { challenge: text })
 }
 
 /// The answer to a webhook that was not stored.

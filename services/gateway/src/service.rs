@@ -154,7 +154,7 @@ impl<S: Sink> Shared<S> {
     }
 
     async fn append(&self, intake: Intake, context: &Context) -> Result<Answer, Refusal> {
-        let Intake { subject, envelope, payload } = intake;
+        let Intake { subject, envelope, payload, challenge } = intake;
         let start = Instant::now();
         let _publishing = self.metrics.publishing();
         let result = self.sink.store(subject.clone(), envelope.to_headers(), payload).await;
@@ -180,7 +180,7 @@ impl<S: Sink> Shared<S> {
                     %request_id,
                     "{said} event {id} at {stream_sequence}"
                 );
-                Ok(respond::receipt(id, &receipt))
+                Ok(challenge.map_or_else(|| respond::receipt(id, &receipt), |text| respond::challenge(&text)))
             }
             Err(error) => {
                 if let PublishError::Full(text) | PublishError::Refused(text) = &error {

@@ -38,6 +38,8 @@ pub(crate) struct Intake {
     pub(crate) subject: String,
     pub(crate) envelope: Envelope,
     pub(crate) payload: Bytes,
+    /// What the sender wants to read in the answer, instead of a receipt.
+    pub(crate) challenge: Option<String>,
 }
 
 /// What a body claims to be.
@@ -158,7 +160,7 @@ fn intake(
         traceparent: traceparent::read(&request.headers),
         suspected_replay: false,
     };
-    Intake { subject: description.subject.ingest(), envelope, payload: request.body }
+    Intake { subject: description.subject.ingest(), envelope, payload: request.body, challenge: None }
 }
 
 /// The same for a large body, away from the threads that serve connections: hashing and parsing take their time.

@@ -2,6 +2,7 @@ use hookstream_event::generic::{Rule, digest_id};
 use hookstream_event::{EventId, attribute};
 use hookstream_signature::{Keyring, Verified, VerifyError, gitlab, hmac, slack, standard_webhooks, stripe};
 use hyper::header::HeaderValue;
+use serde::Deserialize;
 use time::OffsetDateTime;
 
 use super::{Intake, Request, intake, only, values};
@@ -34,7 +35,25 @@ pub(super) fn take_in(
         let signed = header(standard_webhooks::ID_HEADER).filter(|signed| *signed != id.delivery_id());
         description.attributes.set_some(attribute::SIGNED_ID, signed);
     }
-    Ok(intake(request, id, derived, &verified, description))
+    let challenge = matches!(how, Verifier::Slack).then(|| challenge(&request.body)).flatten();
+    Ok(Intake { challenge, ..intake(request, id, derived, &verified, description) })
+}
+
+/// The text that Slack wants to read in the answer before it sends events to an address.
+/// (<https://docs.slack.dev/reference/events/url_verification>)
+fn challenge(body: &[u8]) -> Option<String> {
+    /// Some ten times what Slack sends.
+    const BYTES_MAX: usize = 2048;
+    #[derive(Deserialize)]
+    struct Handshake {
+        r#type: String,
+        challenge: String,
+    }
+    if body.len() > BYTES_MAX {
+        return None;
+    }
+    let handshake: Handshake = serde_json::from_slice(body).ok()?;
+    (handshake.r#type == "url_verification").then_some(handshake.challenge)
 }
 
 fn verify(request: &Request, keys: &Keyring, verifier: &Verifier) -> Result<Verified, VerifyError> {

@@ -124,6 +124,35 @@ async fn slack_events_are_named_by_what_they_wrap() {
 }
 
 #[tokio::test]
+async fn slack_reads_its_challenge_in_the_answer_and_nobody_else_does() {
+    run_test(async || {
+        let (nats, folder) = (TestNats::start().await, tempfile::tempdir()?);
+        let gateway = start(&nats, folder.path()).await;
+        let post_signed = async |secret: &[u8], body: &str| {
+            let (key, time) = (Key::plain("k", secret).unwrap(), now());
+            let signature = slack::sign(&key, time, body.as_bytes());
+            let headers =
+                [("x-slack-request-timestamp", &*time.to_string()), ("x-slack-signature", &*signature)];
+            post(&gateway, "chat", &headers, body).await
+        };
+        let body = r#"{"token":"t","challenge":"3eZ\"<b>","type":"url_verification"}"#;
+        for _ in 0..2 {
+            let answer = post_signed(b"slack secret", body).await;
+            assert_eq!((answer.status, answer.json()), (200, json!({ "challenge": "3eZ\"<b>" })));
+            assert_eq!(answer.header("content-type"), Some("application/json"));
+        }
+        assert_eq!(stored_at(&nats, 1).await.subject, "webhooks.chat.url_verification.none");
+        assert_eq!(stored_count(&nats).await, 1);
+        refused(&post_signed(b"another secret", body).await, 401, "unauthorized");
+        for event in [r#"{"type":"url_verification"}"#, r#"{"type":"event_callback","challenge":"3eZ"}"#] {
+            assert_eq!(accepted(&post_signed(b"slack secret", event).await), stored_count(&nats).await);
+        }
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn gitlabs_token_lets_in_and_is_stored_nowhere() {
     run_test(async || {
         let (nats, folder) = (TestNats::start().await, tempfile::tempdir()?);
