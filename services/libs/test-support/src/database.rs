@@ -10,7 +10,7 @@ use crate::nats::blocking;
 /// The database every private server begins with; ours are created and dropped from there.
 const MAINTENANCE: &str = "hookstream";
 
-/// A fresh, empty database, for one test. Drop drops it, however many sessions are still on it.
+/// A fresh, empty database, for one test. Drop drops it, with the sessions that are still on it.
 ///
 /// All tests of a process share one Postgres, except those that ask for one of their own to break it.
 #[derive(Debug)]
@@ -127,6 +127,7 @@ impl TestDatabase {
 }
 
 impl Drop for TestDatabase {
+    #[expect(clippy::print_stderr, reason = "tests have no log")]
     fn drop(&mut self) {
         if !self.shared {
             return; // goes with its server
@@ -134,12 +135,14 @@ impl Drop for TestDatabase {
         let (server, name) = (Arc::clone(&self.server), self.name.clone());
         // The test's own runtime may be of one thread, and this is one of its threads.
         let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.ok()?.block_on(server.maintain(&format!("DROP DATABASE {name} WITH (FORCE)"))).ok()
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(server.maintain(&format!("DROP DATABASE {name} WITH (FORCE)")))?;
+            anyhow::Ok(())
         });
-        let dropped = dropping.join().ok().flatten().is_some();
-        // A second panic would abort the process and hide the first.
-        assert!(dropped || std::thread::panicking(), "cannot drop database {}", self.name);
+        // It goes with its server at the latest: no reason to fail a test.
+        if let Err(error) = dropping.join().unwrap_or_else(|_| anyhow::bail!("panicked")) {
+            eprintln!("cannot drop database {}: {error:#}", self.name);
+        }
     }
 }
 
