@@ -55,7 +55,7 @@ impl Command {
         let start = Instant::now();
         let running = Running(self.start(phase, payload, attempt, lock)?);
         let errors = running.0.take_stderr().context("the command's standard error")?;
-        let tail = Tail::of(errors).context("read the command's standard error")?;
+        let tail = Tail::of(errors, std::io::stderr()).context("read the command's standard error")?;
         let process = running.0.clone();
         let ended = spawn_blocking(move || process.wait());
         tokio::pin!(ended);

@@ -1,7 +1,7 @@
 //! The end of what a command writes to standard error.
 
 use std::collections::VecDeque;
-use std::io::{Read, Write as _};
+use std::io::{Read, Write};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -12,19 +12,22 @@ const BYTES_MAX: usize = 8192;
 /// How long what was written may take to arrive, once the command has ended.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(2);
 
-/// Reads along, and passes it on to our own standard error.
+/// Reads along, and passes it on.
 #[derive(Debug)]
 pub(super) struct Tail(mpsc::Receiver<String>);
 
 impl Tail {
-    /// Begins to read.
-    pub(super) fn of(mut errors: impl Read + Send + 'static) -> std::io::Result<Self> {
+    /// Begins to read, and to write all of it to `onward`.
+    pub(super) fn of(
+        mut errors: impl Read + Send + 'static,
+        mut onward: impl Write + Send + 'static,
+    ) -> std::io::Result<Self> {
         let (send, tail) = mpsc::sync_channel(1);
         thread::Builder::new().name("command's errors".to_owned()).spawn(move || {
             let (mut kept, mut buffer) = (VecDeque::new(), [0; 4096]);
             while let Ok(count @ 1..) = errors.read(&mut buffer) {
-                // Nobody is left to read it if our own is closed.
-                let _ = std::io::stderr().write_all(&buffer[..count]);
+                // Nobody is left to read it if that is closed.
+                let _ = onward.write_all(&buffer[..count]);
                 kept.extend(&buffer[..count]);
                 kept.drain(..kept.len().saturating_sub(BYTES_MAX));
             }
@@ -56,7 +59,8 @@ mod tests {
 
     #[test]
     fn the_end_is_kept_from_a_whole_line_on() {
-        let read = |text: String| Tail::of(std::io::Cursor::new(text.into_bytes())).unwrap().read();
+        let read =
+            |text: String| Tail::of(std::io::Cursor::new(text.into_bytes()), std::io::sink()).unwrap().read();
         assert_eq!(read("one\ntwo\n\n".to_owned()), "one\ntwo");
         assert_eq!(read(String::new()), "");
         let lines: Vec<String> = (0..5000).map(|n| format!("line {n}")).collect();
