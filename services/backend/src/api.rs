@@ -79,7 +79,7 @@ async fn openapi() -> Response {
 
 /// The pages that every process has.
 async fn admin(State(backend): State<Backend>, request: Request) -> Response {
-    match backend.admin.answer(request.method(), request.uri().path()) {
+    match backend.admin.answer(&request) {
         Some(page) => page.map(Body::new),
         None => Problem::NotFound.into_response(),
     }

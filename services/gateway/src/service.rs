@@ -98,7 +98,7 @@ impl<S: Sink> hyper::service::Service<Request<Incoming>> for Service<S> {
 
 impl<S: Sink> Shared<S> {
     async fn answer(&self, request: Request<Incoming>) -> Answer {
-        if let Some(page) = self.admin.answer(request.method(), request.uri().path()) {
+        if let Some(page) = self.admin.answer(&request) {
             return page;
         }
         let start = Instant::now();

@@ -37,8 +37,12 @@ async fn anything_but_post_is_405() {
         }
         let counted = r#"hookstream_webhook_requests_total{source="github",status="405"}"#;
         assert!((gateway.metric(counted) - 10.0).abs() < 0.5, "it is known whose webhooks they were not");
-        let posted = gateway.post("/healthz", &[], "").await;
-        assert_eq!((posted.status, posted.header("allow")), (405, Some("GET, HEAD")));
+        for path in ["/healthz", "/health", "/ping", "/readyz", "/metrics"] {
+            let posted = gateway.post(path, &[], "").await;
+            refused(&posted, 405, "method_not_allowed");
+            assert_eq!(posted.header("content-type"), Some("application/json"), "{path}");
+            assert_eq!(posted.header("allow"), Some("GET, HEAD"), "{path}");
+        }
         Ok(())
     })
     .await;

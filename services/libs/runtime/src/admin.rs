@@ -8,7 +8,7 @@ use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 
-use crate::http::{Limits, bind, serve};
+use crate::http::{ErrorShape, Fault, Limits, RequestId, bind, serve};
 use crate::{Health, Metrics, Settings, Supervisor, metrics};
 
 /// What the pages are made of.
@@ -21,16 +21,17 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// The page at `path`: `/healthz` (also `/health` and `/ping`), `/readyz`, `/metrics`. `None`: not one of them.
-    pub fn answer(&self, method: &Method, path: &str) -> Option<Response<Full<Bytes>>> {
-        let page: fn(&Self) -> Response<Full<Bytes>> = match path {
+    /// The page that a request asks for: `/healthz` (also `/health` and `/ping`), `/readyz`, `/metrics`. `None`: not one
+    /// of them.
+    pub fn answer<B>(&self, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
+        let page: fn(&Self) -> Response<Full<Bytes>> = match request.uri().path() {
             "/healthz" | "/health" | "/ping" => |_| alive(),
             "/readyz" => Self::readiness,
             "/metrics" => Self::metrics,
             _ => return None,
         };
-        if !matches!(*method, Method::GET | Method::HEAD) {
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "use GET\n".to_owned());
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut response = refused(Fault::PageMethod, request);
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return Some(response);
         }
@@ -48,6 +49,11 @@ impl Admin {
     fn metrics(&self) -> Response<Full<Bytes>> {
         text(StatusCode::OK, metrics::CONTENT_TYPE, self.metrics.encode())
     }
+}
+
+fn refused<B>(fault: Fault, request: &Request<B>) -> Response<Full<Bytes>> {
+    let id = request.extensions().get().copied().unwrap_or_else(RequestId::new);
+    fault.response(ErrorShape::Plain, id)
 }
 
 /// Alive means: this process answers. It says nothing about what the process needs.
@@ -73,9 +79,7 @@ pub async fn spawn(supervisor: &mut Supervisor, settings: &Settings, admin: Admi
     tracing::info!(address = %listener.local_addr()?, "health and metrics at {}", listener.local_addr()?);
     let limits = Limits { connections_max: 64, ..Limits::read(settings)? };
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-        let answer = admin.answer(request.method(), request.uri().path()).unwrap_or_else(|| {
-            text(StatusCode::NOT_FOUND, "text/plain", "pages: /healthz, /readyz, /metrics\n".to_owned())
-        });
+        let answer = admin.answer(&request).unwrap_or_else(|| refused(Fault::NoPage, &request));
         async move { Ok::<_, Infallible>(answer) }
     });
     let shutdown = supervisor.shutdown();

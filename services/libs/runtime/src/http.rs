@@ -40,7 +40,7 @@ mod request_id;
 mod tests;
 mod wire;
 
-use fault::Fault;
+pub(crate) use fault::Fault;
 use framing::Framing;
 
 pub use client::{TrustedProxies, network};

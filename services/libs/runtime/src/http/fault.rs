@@ -1,4 +1,6 @@
-use hyper::StatusCode;
+use bytes::Bytes;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
 use serde_json::json;
 
 use super::{REQUEST_ID_HEADER, RequestId};
@@ -13,9 +15,9 @@ pub enum ErrorShape {
     Problem,
 }
 
-/// What is answered without asking the service, or when it panicked.
+/// What is answered without asking the service, or when it panicked; and what the pages of every process refuse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It is no HTTP/1 request.
     Malformed,
     /// Two servers could read its framing differently; how.
@@ -28,6 +30,10 @@ pub(super) enum Fault {
     TooManyConnections,
     /// The service panicked.
     Internal,
+    /// There is no such page.
+    NoPage,
+    /// Pages are only read.
+    PageMethod,
 }
 
 impl Fault {
@@ -42,13 +48,15 @@ impl Fault {
         }
     }
 
-    pub(super) fn status(self) -> StatusCode {
+    fn status(self) -> StatusCode {
         match self {
             Self::Malformed | Self::Ambiguous(_) => StatusCode::BAD_REQUEST,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TooManyConnections => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NoPage => StatusCode::NOT_FOUND,
+            Self::PageMethod => StatusCode::METHOD_NOT_ALLOWED,
         }
     }
 
@@ -61,6 +69,8 @@ impl Fault {
             Self::HeadersTooLarge => "headers_too_large",
             Self::TooManyConnections => "too_many_connections",
             Self::Internal => "internal",
+            Self::NoPage => "not_found",
+            Self::PageMethod => "method_not_allowed",
         }
     }
 
@@ -72,11 +82,23 @@ impl Fault {
             Self::HeadersTooLarge => "the headers are too many or too large",
             Self::TooManyConnections => "too many connections from this address",
             Self::Internal => "internal error",
+            Self::NoPage => "the pages are /healthz, /readyz and /metrics",
+            Self::PageMethod => "this page is read with GET or HEAD",
         }
     }
 
+    /// The answer to a request.
+    pub(crate) fn response<B: From<Bytes>>(self, shape: ErrorShape, id: RequestId) -> Response<B> {
+        let (content_type, body) = self.page(shape, id);
+        let mut response = Response::new(B::from(Bytes::from(body)));
+        *response.status_mut() = self.status();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+
     /// The content type and the body of the answer.
-    pub(super) fn page(self, shape: ErrorShape, id: RequestId) -> (&'static str, String) {
+    fn page(self, shape: ErrorShape, id: RequestId) -> (&'static str, String) {
         let (code, detail, request_id) = (self.code(), self.detail(), id.to_string());
         match shape {
             ErrorShape::Plain => (

@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use hyper::body::Incoming;
-use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::Service;
 use hyper::{Request, Response};
 
@@ -65,14 +65,14 @@ where
                         Err(_) => {
                             tracing::error!(request_id = %id, "request {id} panicked; answered 500");
                             counts.fault(Fault::Internal.code());
-                            answer(Fault::Internal, errors, id)
+                            Fault::Internal.response(errors, id)
                         }
                     }
                 }
                 Err(how) => {
                     tracing::debug!(request_id = %id, "refused request {id}: {how}");
                     counts.fault(Fault::Ambiguous(how).code());
-                    answer(Fault::Ambiguous(how), errors, id)
+                    Fault::Ambiguous(how).response(errors, id)
                 }
             };
             response.headers_mut().insert(REQUEST_ID_HEADER, id.header_value());
@@ -83,13 +83,4 @@ where
             Ok(response)
         })
     }
-}
-
-fn answer<B: From<Bytes>>(fault: Fault, errors: ErrorShape, id: RequestId) -> Response<B> {
-    let (content_type, body) = fault.page(errors, id);
-    let mut response = Response::new(B::from(Bytes::from(body)));
-    *response.status_mut() = fault.status();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
