@@ -22,17 +22,18 @@ pub(super) async fn live(
     let source = parameters.text("source");
     let after = parameters.number("after")?;
     parameters.none()?;
-    let after = match headers.get(LAST_EVENT_ID) {
+    let (name, after) = match headers.get(LAST_EVENT_ID) {
         // A browser that has had no event yet sends none, or an empty one.
         Some(last) if !last.is_empty() => {
-            Some(whole_number("Last-Event-ID", last.to_str().unwrap_or_default())?)
+            let name = "Last-Event-ID";
+            (name, Some(whole_number(name, last.to_str().unwrap_or_default())?))
         }
-        _ => after,
+        _ => ("after", after),
     };
     let reader = backend.live.reader(after.map(i64::unsigned_abs), source).await;
     let reader = reader.map_err(|problem| match problem {
         NoReader::Full => Problem::TooManyReaders,
-        NoReader::Beyond => Problem::parameter("Last-Event-ID", "is beyond the end of the stream"),
+        NoReader::Beyond => Problem::parameter(name, "is beyond the end of the stream"),
         NoReader::Bus(error) => Problem::Unavailable { reason: error.to_string() },
     })?;
     let mut response = Body::from_stream(reader.into_stream()).into_response();

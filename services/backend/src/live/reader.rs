@@ -6,19 +6,20 @@ use bytes::Bytes;
 use futures_util::stream::{Stream, unfold};
 use hookstream_bus::Bus;
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{LiveEvent, STREAM};
 
-/// Without an event for so long, a comment tells that we are still here. It also is the time after which a reader looks
-/// whether it missed anything, as it may while NATS is away.
+/// With nothing said for so long, be it that no event came or none that the reader wants, a comment tells that we are
+/// still here. It also is the time after which a reader looks whether it missed anything, as it may while NATS is away.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Before the stream is asked again after it did not answer.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Tells a browser how long to wait before it connects again, in milliseconds.
-const GREETING: &[u8] = b"retry: 2000\n: hookstream\n\n";
+const GREETING: &str = "retry: 2000\n: hookstream\n";
 
 /// Somebody who reads live events.
 pub(crate) struct Reader {
@@ -28,7 +29,8 @@ pub(crate) struct Reader {
     next: u64,
     /// The stream may hold events from `next` on.
     behind: bool,
-    greeted: bool,
+    /// When something was last said; `None` before the greeting.
+    said: Option<Instant>,
     source: Option<String>,
     over: CancellationToken,
     _place: OwnedSemaphorePermit,
@@ -43,7 +45,7 @@ impl Reader {
         over: CancellationToken,
         place: OwnedSemaphorePermit,
     ) -> Self {
-        Self { bus, recent, next, behind: true, greeted: false, source, over, _place: place }
+        Self { bus, recent, next, behind: true, said: None, source, over, _place: place }
     }
 
     /// Server-sent events, until the shutdown. Nothing is read ahead: an event is fetched when there is room for it.
@@ -60,47 +62,60 @@ impl Reader {
 
     /// The next piece of text.
     async fn read(&mut self) -> Bytes {
-        if !self.greeted {
-            self.greeted = true;
-            return Bytes::from_static(GREETING);
-        }
+        let text = match self.said {
+            None => format!("{GREETING}{}", self.here()),
+            Some(said) => self.say(said + HEARTBEAT).await,
+        };
+        self.said = Some(Instant::now());
+        Bytes::from(text)
+    }
+
+    /// What there is to say; at `latest`, that we are here.
+    async fn say(&mut self, latest: Instant) -> String {
         loop {
-            let text = if self.behind { self.catch_up().await } else { self.wait().await };
-            if let Some(text) = text {
-                return Bytes::from(text);
+            let text = if self.behind { self.catch_up().await } else { self.wait(latest).await };
+            match text {
+                Some(text) => return text,
+                None if Instant::now() >= latest => return self.here(),
+                None => {}
             }
         }
     }
 
     /// Reads the stream at `next`.
     async fn catch_up(&mut self) -> Option<String> {
-        match self.bus.message_at(STREAM, self.next).await {
+        match self.bus.message_from(STREAM, self.next, ">").await {
+            // Whatever was in between is gone: too old, or dropped by a server that found it damaged.
+            Ok(Some(stored)) if stored.stream_sequence > self.next => Some(self.gap(stored.stream_sequence)),
             Ok(Some(stored)) => self.give(&LiveEvent::stored(&stored)),
-            Ok(None) => self.find_next().await,
+            Ok(None) => self.rest().await,
             Err(_) => Some(self.nothing_for(PAUSE).await),
         }
     }
 
-    /// There is nothing at `next`: it is the end of the stream, or too old and gone.
-    async fn find_next(&mut self) -> Option<String> {
+    /// There is nothing from `next` on. What is stored meanwhile is republished, too.
+    async fn rest(&mut self) -> Option<String> {
         match self.bus.stream_state(STREAM).await {
-            Ok(state) if state.first_sequence > self.next => {
-                let (from, to) = (self.next, state.first_sequence - 1);
-                self.next = state.first_sequence;
-                let data = serde_json::json!({ "from": from, "to": to });
-                Some(format!("id: {to}\nevent: gap\ndata: {data}\n\n"))
-            }
-            Ok(state) => {
-                self.behind = state.last_sequence >= self.next;
+            Ok(state) if state.first_sequence > self.next => Some(self.gap(state.first_sequence)),
+            Ok(_) => {
+                self.behind = false;
                 None
             }
             Err(_) => Some(self.nothing_for(PAUSE).await),
         }
     }
 
+    /// Tells that there is nothing before the sequence `next`.
+    fn gap(&mut self, next: u64) -> String {
+        let (from, to) = (self.next, next - 1);
+        self.next = next;
+        let data = serde_json::json!({ "from": from, "to": to });
+        format!("id: {to}\nevent: gap\ndata: {data}\n\n")
+    }
+
     /// Waits for what the stream republishes.
-    async fn wait(&mut self) -> Option<String> {
-        match tokio::time::timeout(HEARTBEAT, self.recent.recv()).await {
+    async fn wait(&mut self, latest: Instant) -> Option<String> {
+        match tokio::time::timeout_at(latest, self.recent.recv()).await {
             Ok(Ok(event)) if event.sequence < self.next => None,
             Ok(Ok(event)) if event.sequence == self.next => self.give(&event),
             // Some in between did not come, or were dropped because we were slow.
@@ -110,7 +125,7 @@ impl Reader {
             }
             Err(_) => {
                 self.behind = true;
-                Some(comment())
+                Some(self.here())
             }
         }
     }
@@ -123,10 +138,11 @@ impl Reader {
 
     async fn nothing_for(&self, pause: Duration) -> String {
         tokio::time::sleep(pause).await;
-        comment()
+        self.here()
     }
-}
 
-fn comment() -> String {
-    ":\n\n".to_owned()
+    /// A comment, with where the reader is: whoever connects again goes on there, though it was given nothing.
+    fn here(&self) -> String {
+        format!("id: {}\n:\n\n", self.next - 1)
+    }
 }

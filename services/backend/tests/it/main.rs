@@ -4,6 +4,7 @@ mod analytics;
 mod answers;
 mod commands;
 mod events;
+mod events_outage;
 mod filters;
 mod freshness;
 mod openapi;
