@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 /// Bytes of the checksum.
 const CHECKSUM_BYTES: usize = 8;
 
-/// Longest cursor that is looked at, in characters.
-const CHARS_MAX: usize = 2048;
+/// Longest cursor that is looked at, in characters. Positions hold up to two names of a KiB, of which JSON may make six.
+const CHARS_MAX: usize = 20 * 1024;
 
 /// The cursor of `position` in the list `scope`.
 pub(crate) fn encode<K: Serialize>(scope: &str, position: &K) -> String {

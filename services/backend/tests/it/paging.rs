@@ -72,6 +72,28 @@ async fn every_row_of_every_list_comes_exactly_once() {
 }
 
 #[tokio::test]
+async fn names_of_any_length_have_a_next_page() {
+    run_test(async || {
+        let app = App::start().await;
+        // The longest that the task log keeps, and such that JSON needs twice as much.
+        let sums = "INSERT INTO workflow_daily (date, workflow_template, phase_name, phase_status, event_count, duration_count,
+                 duration_us, duration_buckets, tokens_used, cost_usd)
+             SELECT date '2025-01-01', repeat('\"', 1023) || n, repeat('\"', 1024), 'completed', 1, 0, 0,
+                 array_fill(0::bigint, '{61}'), 0, 0
+             FROM generate_series(1, 3) AS n;
+             INSERT INTO error_daily (date, workflow_template, message, event_count, last_id, last_message)
+             SELECT date '2025-01-01', repeat('\"', 1024), repeat('\"', 199) || n, 1, n, 'No.'
+             FROM generate_series(1, 3) AS n";
+        app.client.batch_execute(sums).await?;
+        for list in ["/analytics/workflows", "/analytics/errors"] {
+            assert_eq!(app.pages(&format!("{list}?limit=1")).await?.len(), 3, "{list}");
+        }
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn rows_inserted_while_paging_neither_hide_nor_double_others() {
     run_test(async || {
         let app = App::start().await;
