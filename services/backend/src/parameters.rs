@@ -174,7 +174,9 @@ pub(crate) fn whole_number(name: &str, text: &str) -> Result<i64, Problem> {
 }
 
 fn date(text: &str) -> Option<Date> {
-    let date = Date::parse(text, format_description!("[year]-[month]-[day]")).ok()?;
+    // A year may have a sign, but not for Postgres.
+    let unsigned = text.starts_with(|c: char| c.is_ascii_digit()).then_some(text)?;
+    let date = Date::parse(unsigned, format_description!("[year]-[month]-[day]")).ok()?;
     (1..=9999).contains(&date.year()).then_some(date)
 }
 

@@ -49,6 +49,7 @@ async fn times_may_have_an_offset_or_be_a_date() {
         ("2026-11-23T12:00:00%2B02:00", Some(datetime!(2026-11-23 10:00 UTC))),
         ("2026-11-23", Some(datetime!(2026-11-23 0:00 UTC))),
         ("2026-02-30", None),
+        ("%2B2026-11-23", None),
         ("0000-01-01", None),
         ("9999-12-31T23:59:59-23:00", None),
         ("yesterday", None),
@@ -59,6 +60,16 @@ async fn times_may_have_an_offset_or_be_a_date() {
         assert_eq!(found.ok().flatten(), expected, "{text}");
     }
     assert_eq!(parameters("").await.unwrap().time("since"), Ok(None));
+}
+
+#[tokio::test]
+async fn a_date_is_one_that_postgres_reads() {
+    for (text, is_date) in
+        [("2026-11-23", true), ("0001-01-01", true), ("%2B2026-11-23", false), ("-2026-11-23", false)]
+    {
+        let found = parameters(&format!("since={text}")).await.unwrap().date("since");
+        assert_eq!(found.is_ok(), is_date, "{text}");
+    }
 }
 
 #[tokio::test]

@@ -149,6 +149,7 @@ async fn filters_that_cannot_be_meant_are_refused_by_name() {
             ("/task-logs?adw_id=a%00b", "adw_id must not hold U+0000"),
             ("/task-logs?adw_id=a&adw_id=b", "adw_id must be given once"),
             ("/analytics/webhooks?since=2026-11-23T10:00:00Z", "since must be a date such as 2026-11-23"),
+            ("/analytics/errors?until=%2B2026-11-23", "until must be a date such as 2026-11-23"),
             (
                 "/audit?kind=lost",
                 "kind must be one of stored, command, redelivered, conflict, suspected_replay, rejected, operation, resumed",
