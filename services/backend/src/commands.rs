@@ -49,7 +49,9 @@ pub(crate) async fn read_fields(headers: &HeaderMap, body: Body) -> Result<Field
     if bytes.is_empty() {
         return Ok(Fields::new());
     }
-    let is_json = |value: &str| value.split(';').next().map(str::trim) == Some("application/json");
+    let is_json = |value: &str| {
+        value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    };
     let stated = headers.get(CONTENT_TYPE).map(|value| value.to_str().is_ok_and(is_json));
     if stated == Some(false) {
         return Err(Problem::ContentType);

@@ -206,8 +206,10 @@ async fn a_body_is_json_and_has_at_most_a_mebibyte() {
         let mut large = phase("q");
         large["phase_data"]["content"] = json!("x".repeat(1 << 20));
         problem(&http::post(&url, &[auth], large.to_string()).await?, 413, "too-large");
-        // Without a content type it is taken for what it is.
+        // Without a content type it is taken for what it is; and the case of one says nothing.
         accepted(&http::post(&url, &[auth], phase("q").to_string()).await?);
+        let json = [auth, ("content-type", "Application/JSON; charset=utf-8")];
+        accepted(&http::post(&url, &json, phase("q").to_string()).await?);
         Ok(())
     })
     .await;
