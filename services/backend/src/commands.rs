@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use crate::caller::Caller;
+use crate::freshness::STREAM;
 use crate::problem::Problem;
 
 /// How long the stream may take to store a command.
@@ -79,7 +80,7 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
 }
 
 /// The id that the caller gives the command, or a fresh one.
-fn event_id(headers: &HeaderMap) -> Result<EventId, Problem> {
+pub(crate) fn event_id(headers: &HeaderMap) -> Result<EventId, Problem> {
     let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
     let given = keys.next();
     let rule = "must be one text of 1 to 128 characters of A-Z, a-z, 0-9, '_' and '-'";
@@ -101,6 +102,13 @@ pub(crate) struct Event {
     pub(crate) event: InternalEvent,
 }
 
+impl Receipt {
+    /// Of what was stored before.
+    pub(crate) fn duplicate(id: &EventId, sequence: u64) -> Self {
+        Self { status: "duplicate", event_id: id.to_string(), stream: STREAM.to_owned(), sequence }
+    }
+}
+
 impl Event {
     /// Validates it as the gateway would.
     pub(crate) fn new(event_type: &'static str, mut fields: Fields) -> Result<Self, Problem> {
@@ -111,6 +119,11 @@ impl Event {
         }
         let event = internal::decode(&payload, None).map_err(Problem::InvalidEvent)?;
         Ok(Self { payload, event })
+    }
+
+    /// The digest of its body.
+    pub(crate) fn digest(&self) -> BodyDigest {
+        BodyDigest::of(&self.payload)
     }
 }
 

@@ -20,7 +20,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_millis(160);
 
 /// The stream that projections read.
-const STREAM: &str = "WEBHOOKS";
+pub(crate) const STREAM: &str = "WEBHOOKS";
 
 /// Looks in a row that must find nothing left for a consumer. The server counts what is pending a moment after it has
 /// stored an event, so one look could come between the two.

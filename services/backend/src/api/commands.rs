@@ -41,6 +41,19 @@ impl Command {
         clashes::check(&self.backend, &event.event).await?;
         commands::append(&self.backend.publisher, &self.caller, &self.headers, event).await
     }
+
+    /// The receipt of this very command, if it was given before, under the same key. The queue may not allow it again
+    /// just because it was.
+    async fn given_before(&self, event_type: &'static str, fields: Fields) -> Option<Receipt> {
+        let id = commands::event_id(&self.headers).ok()?;
+        let digest = Event::new(event_type, fields).ok()?.digest();
+        let (known_id, body) = (id.as_str(), digest.as_bytes().as_slice());
+        let parameters = [(&known_id as _, Type::TEXT), (&body as _, Type::BYTEA)];
+        let sql = include_str!("../sql/given_before.sql");
+        let rows = self.backend.database.rows(sql, &parameters).await.ok()?;
+        let sequence: i64 = column(rows.first()?, "stream_sequence").ok()?;
+        Some(Receipt::duplicate(&id, sequence.unsigned_abs()))
+    }
 }
 
 /// `POST /queue/enqueue`: one phase, as `phase.enqueued` has it.
@@ -148,9 +161,12 @@ async fn of_phase(
     let min_sequence = parameters.finish()?;
     let mut fields = commands::read_fields(&command.headers, body).await?;
     command.backend.freshness.wait(&[PHASE_QUEUE], min_sequence).await?;
-    check(&command.backend, event_type, &queue_id).await?;
+    let checked = check(&command.backend, event_type, &queue_id).await;
     fields.insert("queue_id".to_owned(), queue_id.into());
-    command.append(event_type, fields).await
+    match checked {
+        Ok(()) => command.append(event_type, fields).await,
+        Err(refusal) => command.given_before(event_type, fields).await.ok_or(refusal),
+    }
 }
 
 /// Refuses what the queue does not allow, if the queue has applied all that the stream held a moment ago. Where that

@@ -3,6 +3,7 @@
 use hookstream_phase_queue::PhaseQueue;
 use hookstream_test_support::http::{self, Response};
 use hookstream_test_support::{SampleEvent, run_test};
+use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::freshness::project;
@@ -237,6 +238,34 @@ async fn a_command_that_is_sent_again_under_its_key_is_stored_once() {
             );
         }
         assert_eq!(stored_count(&app).await, 1);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_command_on_a_phase_that_is_sent_again_under_its_key_has_the_receipt_of_the_first() {
+    run_test(async || {
+        let app = App::start().await;
+        let _queue = project(&app, PhaseQueue::default());
+        accepted(&app.server().command("POST", "/queue/enqueue", Some(&phase("q-1"))).await?);
+        let right = format!("Bearer {TOKEN}");
+        let remove = async |key: &str, body: &Value| {
+            let headers = [("authorization", right.as_str()), ("idempotency-key", key)];
+            let url = format!("{}/api/v1/queue/q-1", app.server().url());
+            http::request(Method::DELETE, &url, &headers, body.to_string()).await
+        };
+        let reason = json!({ "reason": "not needed" });
+        let first = accepted(&remove("order-67", &reason).await?);
+        app.items(&format!("/queue/41?min_sequence={}", first["sequence"])).await?;
+        let again = remove("order-67", &reason).await?;
+        assert_eq!((again.status, &again.json()["status"]), (200, &json!("duplicate")), "{}", again.text());
+        validate("Receipt", &again.json());
+        assert_eq!(again.json()["sequence"], first["sequence"]);
+        assert_eq!(again.json()["event_id"], first["event_id"]);
+        problem(&remove("order-68", &reason).await?, 404, "unknown-phase");
+        problem(&remove("order-67", &json!({ "reason": "another" })).await?, 404, "unknown-phase");
+        assert_eq!(stored_count(&app).await, 2);
         Ok(())
     })
     .await;
