@@ -1,5 +1,6 @@
 //! Read your own writes: `min_sequence` waits until a projection has applied what the caller knows of.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hookstream_bus::Bus;
@@ -21,10 +22,6 @@ const PAUSE_MAX: Duration = Duration::from_millis(160);
 
 /// The stream that projections read.
 pub(crate) const STREAM: &str = "WEBHOOKS";
-
-/// Looks in a row that must find nothing left for a consumer. The server counts what is pending a moment after it has
-/// stored an event, so one look could come between the two.
-const SETTLED_LOOKS: u32 = 2;
 
 /// A projection, as `min_sequence` waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +55,7 @@ impl Freshness {
             return Ok(());
         }
         let deadline = Instant::now() + PATIENCE;
-        let mut behind: Vec<(Awaited, u32)> = projections.iter().map(|awaited| (*awaited, 0)).collect();
+        let mut behind = projections.to_vec();
         let mut pause = PAUSE_MIN;
         loop {
             let looked = tokio::time::timeout_at(deadline, self.look(&mut behind, min_sequence)).await;
@@ -82,47 +79,51 @@ impl Freshness {
         }
     }
 
-    /// Removes from `behind` what has come to `min_sequence`. With each is how often in a row its consumer had nothing
-    /// left.
-    async fn look(&self, behind: &mut Vec<(Awaited, u32)>, min_sequence: u64) -> Result<(), Problem> {
-        let names: Vec<&str> = behind.iter().map(|(awaited, _)| awaited.name).collect();
+    /// Removes from `behind` what has come to `min_sequence`.
+    async fn look(&self, behind: &mut Vec<Awaited>, min_sequence: u64) -> Result<(), Problem> {
+        let names: Vec<&str> = behind.iter().map(|awaited| awaited.name).collect();
         let rows =
             self.database.rows(include_str!("sql/checkpoints.sql"), &[(&names, Type::TEXT_ARRAY)]).await?;
+        let mut checkpoints = BTreeMap::new();
         for row in &rows {
-            let name: &str = column(row, "projection")?;
             let sequence: i64 = column(row, "sequence")?;
-            if sequence.unsigned_abs() >= min_sequence {
-                behind.retain(|(awaited, _)| awaited.name != name);
+            checkpoints.insert(column::<&str>(row, "projection")?, sequence.unsigned_abs());
+        }
+        let mut left = Vec::new();
+        for awaited in std::mem::take(behind) {
+            let checkpoint = checkpoints.get(awaited.name).copied().unwrap_or_default();
+            let is_there = checkpoint >= min_sequence
+                || awaited.filtered && self.nothing_left(awaited, checkpoint, min_sequence).await;
+            if !is_there {
+                left.push(awaited);
             }
         }
-        for (awaited, settled) in behind.iter_mut().filter(|(awaited, _)| awaited.filtered) {
-            *settled = if self.nothing_left(*awaited, min_sequence).await { *settled + 1 } else { 0 };
-        }
-        behind.retain(|(_, settled)| *settled < SETTLED_LOOKS);
+        *behind = left;
         Ok(())
     }
 
-    /// Whether the stream has come to `min_sequence` and the consumer has handed out, and had acked, all it wants of
-    /// it. The runner acks after its commit, so then the tables are as far.
-    async fn nothing_left(&self, awaited: Awaited, min_sequence: u64) -> bool {
-        let state = async {
-            let stream = self.bus.stream_state(STREAM).await?;
-            let consumer = self.bus.consumer(STREAM, awaited.name).state().await?;
-            Ok::<_, hookstream_bus::BusError>((stream, consumer))
+    /// Whether the stream has come to `min_sequence`, and holds nothing between `checkpoint` and there that the projection
+    /// wants. What its consumer counts as pending is counted a moment late, and what was acked may be gone from a database
+    /// that was set back; so the stream has the last word.
+    async fn nothing_left(&self, awaited: Awaited, checkpoint: u64, min_sequence: u64) -> bool {
+        let looked = async {
+            let consumer = self.bus.consumer(STREAM, awaited.name);
+            if self.bus.stream_state(STREAM).await?.last_sequence < min_sequence
+                || consumer.state().await?.pending > 0
+            {
+                return Ok(false);
+            }
+            let next = consumer.next_wanted(checkpoint + 1).await?;
+            Ok::<_, hookstream_bus::BusError>(next.is_none_or(|next| next > min_sequence))
         };
-        match state.await {
-            Ok((stream, consumer)) => {
-                stream.last_sequence >= min_sequence && consumer.pending == 0 && consumer.ack_pending == 0
-            }
-            Err(error) => {
-                // Without NATS the checkpoint alone decides; readiness tells of the outage.
-                tracing::debug!(
-                    projection = awaited.name,
-                    "cannot ask for the consumer of {}: {error}",
-                    awaited.name
-                );
-                false
-            }
-        }
+        looked.await.unwrap_or_else(|error| {
+            // Without NATS the checkpoint alone decides; readiness tells of the outage.
+            tracing::debug!(
+                projection = awaited.name,
+                "cannot ask for the consumer of {}: {error}",
+                awaited.name
+            );
+            false
+        })
     }
 }

@@ -120,6 +120,26 @@ async fn every_read_sees_the_event_it_names() {
 }
 
 #[tokio::test]
+async fn what_was_acked_and_is_not_in_the_tables_is_not_applied() {
+    run_test(async || {
+        let app = App::start().await;
+        let publisher = app.nats.connect("gateway").await.publisher(Duration::from_secs(10));
+        let sequence = enqueued("q-1").publish(&publisher).await.sequence;
+        // As after a backup of the database was restored.
+        let consumer = app.nats.connect("phase_queue").await.consumer("WEBHOOKS", "phase_queue");
+        let acked = consumer.pull(&RunnerSettings::default().pull).await?;
+        assert_eq!(acked.len(), 1);
+        consumer.ack(&acked).await?;
+        let path = format!("/queue?min_sequence={sequence}");
+        problem(&app.get(&path).await?, 504, "not-yet-applied");
+        let _projecting = project(&app, PhaseQueue::default());
+        assert_eq!(app.items(&path).await?.len(), 1);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_sequence_that_is_not_applied_in_time_is_a_504() {
     run_test(async || {
         let app = App::start().await;
