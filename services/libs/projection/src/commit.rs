@@ -82,7 +82,11 @@ pub(crate) async fn commit<P: Projection>(
         }
         Mode::Isolated => {
             remembering.await?;
-            let limits = isolation::Limits { retries_max: limits.retries_max, part: limits.step };
+            let limits = isolation::Limits {
+                begins_anew: trials.has_retries(),
+                retries_max: limits.retries_max,
+                part: limits.step,
+            };
             isolate(projection, &mut tx, batch.given(), limits).await?
         }
     };

@@ -20,7 +20,7 @@ pub(crate) struct Condemned {
     pub(crate) stream_sequence: u64,
     pub(crate) reason: &'static str,
     pub(crate) error: String,
-    /// Failed only with faults that may pass.
+    /// Failed with a fault that may pass.
     transient: bool,
 }
 
@@ -34,7 +34,10 @@ pub(crate) struct Isolated {
 /// How hard an event is tried before it is given up.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// How often an event alone is tried again after a fault that may pass.
+    /// After a fault that may pass, the whole transaction is tried again. A deadlock does not pass while the parts before
+    /// hold their locks.
+    pub(crate) begins_anew: bool,
+    /// Else, how often an event alone is tried again after such a fault.
     pub(crate) retries_max: u32,
     /// Longest time for one part, on our clock.
     pub(crate) part: Duration,
@@ -65,9 +68,11 @@ pub(crate) async fn isolate<P: Projection>(
             }
             Err(failure) => failure,
         };
+        let may_pass = failure.kind() == Kind::Transient;
         match fault(&failure, &events[part.clone()]) {
             Fault::Nobody => return Err(failure),
-            Fault::Of(_) if failure.kind() == Kind::Transient && retries < limits.retries_max => {
+            _ if may_pass && limits.begins_anew => return Err(failure),
+            Fault::Of(_) if may_pass && retries < limits.retries_max => {
                 retries += 1;
                 tokio::time::sleep(PAUSE * retries).await;
                 parts.push(part);
@@ -81,7 +86,7 @@ pub(crate) async fn isolate<P: Projection>(
             Fault::Somewhere => parts.extend(halves(&part)),
         }
     }
-    blame_postgres_if_all_failed(&isolated, events.len())?;
+    blame_postgres_if_none_was_applied(&isolated, events.len())?;
     Ok(isolated)
 }
 
@@ -158,11 +163,12 @@ fn condemn(claimed: &ClaimedEvent, failure: &Failure) -> Condemned {
     }
 }
 
-/// Several events that all failed with faults that may pass: that is the weather, not the events.
-fn blame_postgres_if_all_failed(isolated: &Isolated, events: usize) -> Result<(), Failure> {
-    let all = events > 1 && isolated.condemned.len() == events;
-    if all && isolated.condemned.iter().all(|condemned| condemned.transient) {
-        return Err(Failure::Store(StoreError::AllFailed { events }));
+/// A fault that may pass is an event's own only if another event was applied meanwhile; else it is the weather. Whoever
+/// waits behind such an event brings the proof, so it holds nobody up.
+fn blame_postgres_if_none_was_applied(isolated: &Isolated, events: usize) -> Result<(), Failure> {
+    let none_was_applied = isolated.condemned.len() == events;
+    if none_was_applied && isolated.condemned.iter().any(|condemned| condemned.transient) {
+        return Err(Failure::Store(StoreError::NoneApplied { events }));
     }
     Ok(())
 }
@@ -178,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_whose_every_event_failed_for_the_moment_condemns_none() {
+    fn a_batch_of_which_nothing_was_applied_condemns_nothing_that_may_pass() {
         let condemned = |transient| Condemned {
             stream_sequence: 1,
             reason: "retries_used_up",
@@ -189,9 +195,11 @@ mod tests {
             refused: Vec::new(),
             condemned: kinds.iter().map(|transient| condemned(*transient)).collect(),
         };
-        assert!(blame_postgres_if_all_failed(&isolated(&[true, true]), 2).is_err());
-        assert!(blame_postgres_if_all_failed(&isolated(&[true, false]), 2).is_ok());
-        assert!(blame_postgres_if_all_failed(&isolated(&[true]), 2).is_ok());
-        assert!(blame_postgres_if_all_failed(&isolated(&[true]), 1).is_ok());
+        let blamed =
+            |kinds: &[bool], events| blame_postgres_if_none_was_applied(&isolated(kinds), events).is_err();
+        assert!(blamed(&[true, true], 2) && blamed(&[true, false], 2) && blamed(&[true], 1));
+        assert!(
+            !blamed(&[true], 2) && !blamed(&[false, false], 2) && !blamed(&[false], 1) && !blamed(&[], 0)
+        );
     }
 }

@@ -48,6 +48,11 @@ impl Trials {
         self.number
     }
 
+    /// Whether a fault that may pass leads to another trial of all of it.
+    pub(crate) fn has_retries(self) -> bool {
+        self.retries_left > 0
+    }
+
     /// Judges a failure. Only what is the events' own fault, or may be after a stated number of retries, leads to
     /// isolation; in isolation such failures end in dead letters, so one that comes out of it nonetheless is none.
     pub(crate) fn judge(&mut self, kind: Kind, lock_timeout: bool) -> Verdict {

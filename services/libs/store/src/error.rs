@@ -28,9 +28,9 @@ pub enum StoreError {
     /// The session ended while nothing was asked of it.
     #[error("the session on Postgres ended")]
     SessionLost,
-    /// Several events failed one by one with errors that may pass, and none succeeded: that is not the events' fault.
-    #[error("each of {events} events failed with an error that may pass")]
-    AllFailed {
+    /// Events failed one by one, of some the error may pass, and none succeeded: that is not the events' fault.
+    #[error("none of the events in hand ({events}) could be applied, and an error of theirs may pass")]
+    NoneApplied {
         /// How many.
         events: usize,
     },
@@ -105,7 +105,7 @@ impl StoreError {
             | Self::TimedOut { .. }
             | Self::SessionLost
             | Self::NotYet(_)
-            | Self::AllFailed { .. } => Kind::Outage,
+            | Self::NoneApplied { .. } => Kind::Outage,
             // What cannot be applied now is the schema's fault, whatever the code says of values.
             Self::Migration { source, .. } => match kind_of(source) {
                 Kind::Event => Kind::Schema,

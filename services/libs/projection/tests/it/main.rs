@@ -7,6 +7,7 @@ mod harness;
 mod leadership;
 mod operator;
 mod outages;
+mod passing;
 mod poison;
 mod probe;
 mod streams;

@@ -22,7 +22,7 @@ async fn applied(ids: &[&str]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
     Ok((world.effects().await?, world.dead_letters().await?))
 }
 
-fn fresh(ids: &[&str]) -> Vec<String> {
+pub(crate) fn fresh(ids: &[&str]) -> Vec<String> {
     ids.iter().map(|id| format!("{id}: fresh")).collect()
 }
 
@@ -172,7 +172,7 @@ async fn a_batch_that_only_meets_passing_faults_is_no_dead_letter() {
         let mut world = World::new().await;
         world.store(&["serial-1", "serial-2"]).await;
         let running = world.start_with(New::default(), |settings| settings.transient_retries_max = 1);
-        assert!(running.wait_failing("postgres").await.contains("each of 2 events failed"));
+        assert!(running.wait_failing("postgres").await.contains("none of the events in hand (2)"));
         assert_eq!(world.checkpoint::<New>().await?, 0);
         assert!(world.dead_letters().await?.is_empty());
         running.stop().await

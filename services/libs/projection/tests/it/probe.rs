@@ -21,17 +21,22 @@ const TABLES: MigrationSet = MigrationSet {
             body bytea NOT NULL
         );
         CREATE TABLE tags (tag text NOT NULL UNIQUE DEFERRABLE INITIALLY DEFERRED);
-        INSERT INTO tags VALUES ('taken')",
+        INSERT INTO tags VALUES ('taken');
+        CREATE TABLE counters (id integer PRIMARY KEY, n integer NOT NULL);
+        INSERT INTO counters VALUES (1, 0), (2, 0)",
     )],
 };
 
 /// What the beginning of a delivery id asks for. Anything else is applied.
-const WAYS_TO_FAIL: [(&str, &str); 6] = [
+const WAYS_TO_FAIL: [(&str, &str); 9] = [
     ("text-", "SELECT 'no number'::integer"),
     ("serial-", "DO $$ BEGIN RAISE EXCEPTION 'serial' USING ERRCODE = '40001'; END $$"),
     ("deferred-", "INSERT INTO tags VALUES ('taken')"),
     ("schema-", "SELECT no_column FROM effects"),
     ("slow-", "SELECT pg_sleep(600)"),
+    ("deadlock-", "DO $$ BEGIN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END $$"),
+    ("row1-", "UPDATE counters SET n = n + 1 WHERE id = 1"),
+    ("row2-", "UPDATE counters SET n = n + 1 WHERE id = 2"),
     ("once-", "DO $$ BEGIN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END $$"),
 ];
 
