@@ -41,7 +41,7 @@ Examples:
     /// List the keys of all sources, never their secrets
     ///
     /// The key id is what events carry as hs-key-id and what the metric of key uses counts by: a key whose count
-    /// stands still is no longer used.
+    /// stands still is no longer used. An expired or retired key verifies nothing that comes in, only what is stored.
     #[command(after_help = "\
 Exit code: 0 done, 2 if a source or a secret cannot be used; what is wrong is named.
 
@@ -70,7 +70,7 @@ enum Scheme {
 pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::New { scheme } => new(scheme)?,
-        Command::List { format } => list(&Sources::read(settings)?.keys(), format)?,
+        Command::List { format } => list(&keys(settings)?, format)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -94,26 +94,34 @@ fn new(scheme: Scheme) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn list(keys: &[KeyInfo], format: Format) -> anyhow::Result<()> {
+/// All keys and their states, by source.
+fn keys(settings: &Settings) -> anyhow::Result<Vec<(KeyInfo, &'static str)>> {
     let now = OffsetDateTime::now_utc().unix_timestamp();
-    let state = |key: &KeyInfo| match key.not_after {
-        Some(not_after) if now >= not_after => "expired",
-        _ => "active",
-    };
+    let in_force = Sources::read(settings)?.keys().into_iter().map(|key| match key.not_after {
+        Some(not_after) if now >= not_after => (key, "expired"),
+        _ => (key, "active"),
+    });
+    let retired = Sources::retired_keys(settings)?.into_iter().map(|key| (key, "retired"));
+    let mut keys: Vec<_> = in_force.chain(retired).collect();
+    keys.sort_by_key(|(key, _)| key.source);
+    Ok(keys)
+}
+
+fn list(keys: &[(KeyInfo, &str)], format: Format) -> anyhow::Result<()> {
     match format {
         Format::Json => {
-            let row = |key: &KeyInfo| {
+            let row = |(key, state): &(KeyInfo, &str)| {
                 json!({
-                    "source": key.source, "scheme": key.scheme, "key_id": key.key_id, "state": state(key),
+                    "source": key.source, "scheme": key.scheme, "key_id": key.key_id, "state": state,
                     "not_after": key.not_after.map(rfc3339), "from": key.place,
                 })
             };
             output::json(&json!({ "keys": keys.iter().map(row).collect::<Vec<_>>() }))
         }
         Format::Table => {
-            let row = |key: &KeyInfo| {
+            let row = |(key, state): &(KeyInfo, &str)| {
                 let not_after = key.not_after.map_or_else(|| "-".to_owned(), rfc3339);
-                let [source, scheme, state] = [key.source, key.scheme, state(key)].map(str::to_owned);
+                let [source, scheme, state] = [key.source, key.scheme, state].map(str::to_owned);
                 [source, scheme, key.key_id.clone(), state, not_after, key.place.clone()]
             };
             let rows: Vec<_> = keys.iter().map(row).collect();

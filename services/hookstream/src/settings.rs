@@ -91,21 +91,19 @@ pub(crate) struct Loaded {
 /// Reads the settings under what was `given` as flags. `beside_up`: addresses and secrets that are set nowhere come
 /// from the connection.env of a running `up`, if there is one.
 pub(crate) fn load(given: BTreeMap<String, String>, beside_up: bool) -> Result<Loaded, SettingsError> {
-    let mut overrides = given;
-    let mut settings = Settings::with_overrides(overrides.clone())?;
+    let mut settings = Settings::with_overrides(given)?;
     if beside_up && ADDRESSES.iter().all(|name| is_default(&settings, name)) {
         // A file that cannot be read belongs to somebody else's `up`.
-        let found = env_file::read(&data_dir(&settings).join(env_file::CONNECTION)).unwrap_or_default();
+        let path = data_dir(&settings).join(env_file::CONNECTION);
+        let found = env_file::read(&path).unwrap_or_default();
         let is_wanted = |name: &str| Setting::named(name).is_some() && is_default(&settings, name);
-        overrides.extend(found.into_iter().filter(|(name, _)| is_wanted(name)));
-        settings = Settings::with_overrides(overrides.clone())?;
+        let wanted: Vec<_> = found.into_iter().filter(|(name, _)| is_wanted(name)).collect();
+        settings = settings.with_more(wanted, Origin::Beside(path))?;
     }
-    for (name, value) in [("HOOKSTREAM_LOG", "warn"), ("HOOKSTREAM_LOG_FORMAT", "pretty")] {
-        if is_default(&settings, name) {
-            overrides.insert(name.to_owned(), value.to_owned());
-        }
-    }
-    let for_log = Settings::with_overrides(overrides)?;
+    let quiet = [("HOOKSTREAM_LOG", "warn"), ("HOOKSTREAM_LOG_FORMAT", "pretty")];
+    let quiet = quiet.into_iter().filter(|(name, _)| is_default(&settings, name));
+    let quiet = quiet.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let for_log = settings.with_more(quiet, Origin::Default)?;
     Ok(Loaded { settings, for_log })
 }
 

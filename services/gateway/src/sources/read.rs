@@ -12,7 +12,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::replay::ReplayPolicy;
 
-use super::{NO_SOURCE, Scheme, Source, Sources, Verifier, label};
+use super::{KeyInfo, NO_SOURCE, Scheme, Source, Sources, Verifier, label};
 
 const GITHUB: &str = "github";
 const INTERNAL: &str = "internal";
@@ -49,6 +49,24 @@ impl Sources {
             }
         }
         Ok(Self(sources))
+    }
+
+    /// The keys that are retired: they verify nothing that comes in, and so are no keys of a source.
+    pub fn retired_keys(settings: &Settings) -> Result<Vec<KeyInfo>, SettingsError> {
+        let mut keys = Vec::new();
+        for Declared { origin, scheme, retired, .. } in declared(settings)? {
+            for secret in &retired {
+                let key = key(&scheme, secret)?;
+                keys.push(KeyInfo {
+                    source: label(origin.as_str()),
+                    scheme: scheme.name(),
+                    key_id: key.id().to_owned(),
+                    not_after: key.not_after(),
+                    place: secret.place(),
+                });
+            }
+        }
+        Ok(keys)
     }
 }
 

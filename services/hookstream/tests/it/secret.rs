@@ -56,6 +56,35 @@ fn the_list_tells_each_key_and_where_it_comes_from_but_no_secret() {
 }
 
 #[test]
+fn a_retired_key_is_listed_as_such_also_of_a_source_that_is_gone() {
+    let toml = "[sources.billing]\nscheme = 'stripe'\nsecret = 'canary-new'\nretired = [{ secret = 'canary-old' }]\n\
+        [sources.gone]\nscheme = 'slack'\nretired = [{ id = 'last', secret = 'canary-gone' }]\n";
+    let listed = list(toml, &["--format", "json"]).expect_code(0).json();
+    let told = |at: usize| ["source", "key_id", "state"].map(|name| listed["keys"][at][name].clone());
+    let key = |source: &str, id: &str, state: &str| [source, id, state].map(serde_json::Value::from);
+    assert_eq!(told(0), key("billing", &Key::fingerprint(b"canary-new"), "active"));
+    assert_eq!(told(1), key("billing", &Key::fingerprint(b"canary-old"), "retired"));
+    assert_eq!(told(3), key("gone", "last", "retired"));
+    assert!(listed["keys"][1]["from"].as_str().unwrap().contains("line 4"), "{listed}");
+    let table = list(toml, &[]).expect_code(0);
+    assert!(table.stdout.contains("retired") && !table.stdout.contains("canary"), "{table:?}");
+}
+
+#[test]
+fn what_is_found_beside_a_running_up_is_told_to_come_from_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("connection.env");
+    let secrets = "GITHUB_WEBHOOK_SECRET=canary-github\nINTERNAL_WEBHOOK_SECRET=canary-internal\n";
+    std::fs::write(&file, secrets).unwrap();
+    let args = ["secret", "list", "--format", "json", "--data-dir", folder.path().to_str().unwrap()];
+    let listed = Hookstream::new(&args).run_blocking().expect_code(0).json();
+    assert_eq!(listed["keys"][0]["from"], format!("GITHUB_WEBHOOK_SECRET ({})", file.display()));
+    let wrong = Hookstream::new(&args).env("GITHUB_WEBHOOK_SECRET", "").env("INTERNAL_WEBHOOK_SECRET", "a");
+    let listed = wrong.run_blocking().expect_code(0).json();
+    assert_eq!(listed["keys"][1]["from"], "INTERNAL_WEBHOOK_SECRET (environment)");
+}
+
+#[test]
 fn a_source_that_cannot_be_used_ends_with_2_and_is_named() {
     let done = list("[sources.billing]\nscheme = 'strip'\nsecret = 'canary'\n", &[]).expect_code(2);
     assert!(done.stderr.contains("sources.billing.scheme") && done.stderr.contains("line 2"), "{done:?}");

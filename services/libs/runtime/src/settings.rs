@@ -123,6 +123,17 @@ impl Settings {
         Self::from_inputs(Arc::clone(&self.inputs))
     }
 
+    /// The same settings, read again, with `more` behind flags and environment.
+    pub fn with_more(
+        &self,
+        more: impl IntoIterator<Item = (String, String)>,
+        origin: Origin,
+    ) -> Result<Self, SettingsError> {
+        let mut layers = self.inputs.0.clone();
+        layers.push((more.into_iter().collect(), origin));
+        Self::from_inputs(Arc::new(Inputs(layers)))
+    }
+
     fn from_inputs(inputs: Arc<Inputs>) -> Result<Self, SettingsError> {
         let config =
             inputs.0.iter().find_map(|(layer, _)| layer.get(table::CONFIG).filter(|path| !path.is_empty()));

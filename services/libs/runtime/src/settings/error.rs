@@ -14,6 +14,8 @@ pub enum Origin {
     Environment,
     /// A flag on the command line.
     Flag,
+    /// This file, which a running `hookstream up` writes.
+    Beside(PathBuf),
     /// A test, or the command that starts the process within itself.
     Given,
 }
@@ -25,6 +27,7 @@ impl fmt::Display for Origin {
             Self::File(path, line) => write!(f, "{}, line {line}", path.display()),
             Self::Environment => f.write_str("environment"),
             Self::Flag => f.write_str("flag"),
+            Self::Beside(path) => path.display().fmt(f),
             Self::Given => f.write_str("given"),
         }
     }
