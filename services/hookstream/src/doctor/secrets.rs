@@ -1,34 +1,84 @@
 //! Are the secrets there, and can they be used?
 
-use hookstream_runtime::Settings;
+use hookstream_gateway::Sources;
+use hookstream_runtime::{Settings, SettingsError, exit};
 use hookstream_signature::Key;
+use hookstream_trail::note::Signer;
 use secrecy::ExposeSecret as _;
 
 use super::finding::Finding;
 
 pub(super) fn examine(settings: &Settings) -> Vec<Finding> {
-    let mut findings =
-        vec![webhook(settings, "GITHUB_WEBHOOK_SECRET"), webhook(settings, "INTERNAL_WEBHOOK_SECRET")];
-    for name in ["GITHUB_WEBHOOK_SECRET_PREVIOUS", "INTERNAL_WEBHOOK_SECRET_PREVIOUS"] {
-        if settings.secret(name).is_some() {
-            findings.push(webhook(settings, name));
-        }
+    let mut findings = Vec::new();
+    for (source, name, former) in [
+        ("github", "GITHUB_WEBHOOK_SECRET", "GITHUB_WEBHOOK_SECRET_PREVIOUS"),
+        ("internal", "INTERNAL_WEBHOOK_SECRET", "INTERNAL_WEBHOOK_SECRET_PREVIOUS"),
+    ] {
+        findings.push(webhook(settings, source, name).unwrap_or_else(|| missing(settings, source, name)));
+        findings.extend(webhook(settings, source, former));
     }
+    findings.extend(sources(settings));
     findings.push(token(settings));
+    findings.extend(audit_key(settings));
     findings
 }
 
-fn webhook(settings: &Settings, name: &'static str) -> Finding {
-    let Some(secret) = settings.secret(name) else {
-        let advice = format!(
-            "set {name} or {name}_FILE, on the gateway's machine: the gateway does not start without"
-        );
-        return Finding::fail(name, "not set", advice);
-    };
-    match Key::new("doctor", secret.expose_secret().as_bytes()) {
+/// A secret that the source has in a setting, if it is set.
+fn webhook(settings: &Settings, source: &str, name: &'static str) -> Option<Finding> {
+    let secret = settings.secret(name)?;
+    let bytes = secret.expose_secret().as_bytes();
+    // As the gateway reads them: GitHub takes a secret as it is, whatever it begins with.
+    let key = if source == "github" { Key::plain("doctor", bytes) } else { Key::new("doctor", bytes) };
+    Some(match key {
         Ok(_) => Finding::ok(name, "set"),
         Err(error) => Finding::fail(name, error.to_string(), format!("correct {name}")),
+    })
+}
+
+fn missing(settings: &Settings, source: &str, name: &'static str) -> Finding {
+    let table = settings.sources().iter().find(|table| table.name() == source);
+    if table.is_some_and(|table| !table.secrets().is_empty()) {
+        return Finding::ok(name, format!("not set: the settings file has secrets for sources.{source}"));
     }
+    let advice =
+        format!("set {name} or {name}_FILE, on the gateway's machine: the gateway does not start without");
+    Finding::fail(name, "not set", advice)
+}
+
+/// The sources of the settings file, if it has any.
+fn sources(settings: &Settings) -> Option<Finding> {
+    const CHECK: &str = "sources";
+    if settings.sources().is_empty() {
+        return None;
+    }
+    let read = || Ok((Sources::read(settings)?.keys().len(), Sources::retired_keys(settings)?.len()));
+    match read() {
+        Ok((keys, retired)) => {
+            Some(Finding::ok(CHECK, format!("{keys} keys can be used, {retired} retired")))
+        }
+        // That has a row of its own.
+        Err(SettingsError::Unset { .. }) => None,
+        Err(error) => {
+            let advice =
+                "correct the settings file, on the gateway's machine: the gateway does not start with it";
+            Some(Finding::fail(CHECK, exit::chain(&error), advice))
+        }
+    }
+}
+
+fn audit_key(settings: &Settings) -> Option<Finding> {
+    const NAME: &str = "HOOKSTREAM_AUDIT_KEY";
+    let key = settings.secret(NAME)?;
+    Some(match Signer::parse(key.expose_secret()) {
+        Ok(signer) => Finding::ok(NAME, format!("set, its public key is {}", signer.public())),
+        Err(error) => {
+            let advice = format!(
+                "correct {NAME} or {NAME}_FILE, or make a key with `hookstream audit key`: the audit process does not \
+                 start with it"
+            );
+            Finding::fail(NAME, error.to_string(), advice)
+        }
+    })
 }
 
 fn token(settings: &Settings) -> Finding {

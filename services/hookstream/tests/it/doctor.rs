@@ -90,6 +90,57 @@ async fn what_is_away_or_not_set_is_told_with_advice_and_without_secrets() {
     }
 }
 
+/// What doctor says of the secrets, with this settings file and these settings.
+fn secrets(toml: &str, settings: &[(&str, &str)]) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hookstream.toml");
+    std::fs::write(&path, toml).unwrap();
+    let mut doctor = Hookstream::new(&["doctor", "--format", "json", "--config", path.to_str().unwrap()])
+        .env("NATS_URL", "nats://127.0.0.1:1")
+        .env("DATABASE_URL", "postgres://a@127.0.0.1:1/a");
+    for (name, value) in settings {
+        doctor = doctor.env(name, value);
+    }
+    let done = doctor.run_blocking().expect_code(1);
+    assert!(!done.stdout.contains("canary"), "{done:?}");
+    done.json()
+}
+
+#[test]
+fn a_secret_is_judged_as_the_process_that_needs_it_does() {
+    let given = [
+        ("GITHUB_WEBHOOK_SECRET", "whsec_canary!"),
+        ("INTERNAL_WEBHOOK_SECRET", "whsec_canary!"),
+        ("HOOKSTREAM_AUDIT_KEY", "canary"),
+    ];
+    let findings = secrets("", &given);
+    // GitHub signs with the text of its secret, whatever that begins with.
+    assert_eq!(finding(&findings, "GITHUB_WEBHOOK_SECRET")["state"], "ok");
+    assert_eq!(finding(&findings, "INTERNAL_WEBHOOK_SECRET")["state"], "fail");
+    let key = finding(&findings, "HOOKSTREAM_AUDIT_KEY");
+    assert_eq!(key["state"], "fail");
+    assert!(key["advice"].as_str().unwrap().contains("`hookstream audit key`"), "{key:#}");
+    let made = Hookstream::new(&["audit", "key", "example.org/trail"]).run_blocking().expect_code(0);
+    let findings = secrets("", &[("HOOKSTREAM_AUDIT_KEY", made.stdout.trim())]);
+    let key = finding(&findings, "HOOKSTREAM_AUDIT_KEY");
+    assert_eq!(key["state"], "ok");
+    assert!(key["found"].as_str().unwrap().ends_with(made.stderr.trim()), "{key:#}");
+}
+
+#[test]
+fn sources_of_the_settings_file_are_examined() {
+    let own = "[sources.github]\nsecrets = [{ secret = 'canary-a' }]\n";
+    let findings = secrets(own, &[("INTERNAL_WEBHOOK_SECRET", "b")]);
+    assert_eq!(finding(&findings, "GITHUB_WEBHOOK_SECRET")["state"], "ok");
+    assert_eq!(finding(&findings, "sources")["found"], "2 keys can be used, 0 retired");
+    let broken = format!("{own}[sources.billing]\nscheme = 'stripe'\nsecret_file = '/nowhere'\n");
+    let findings = secrets(&broken, &[("INTERNAL_WEBHOOK_SECRET", "b")]);
+    let sources = finding(&findings, "sources");
+    assert_eq!(sources["state"], "fail");
+    let found = sources["found"].as_str().unwrap();
+    assert!(found.contains("sources.billing.secret_file") && found.contains("/nowhere"), "{sources:#}");
+}
+
 #[test]
 fn a_machine_where_nothing_is_set_up_gets_the_whole_report() {
     let done = Hookstream::new(&["doctor"])
