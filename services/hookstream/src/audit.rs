@@ -87,9 +87,12 @@ impl Keys {
         if self.keys.is_empty() {
             let mut keys = public_keys(settings)?;
             // Whoever has the private key has the public one.
-            let private = settings.secret("HOOKSTREAM_AUDIT_KEY");
-            let signer = private.and_then(|text| Signer::parse(text.expose_secret()).ok());
-            keys.extend(signer.map(|signer| signer.public().clone()));
+            let private = "HOOKSTREAM_AUDIT_KEY";
+            if let Some(text) = settings.secret(private) {
+                let signer = Signer::parse(text.expose_secret());
+                let signer = signer.map_err(|error| settings.invalid(private, error.to_string()))?;
+                keys.push(signer.public().clone());
+            }
             return Ok(keys);
         }
         let key = |text: &String| {

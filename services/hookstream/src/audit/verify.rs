@@ -48,7 +48,9 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(super) async fn run(args: Args, settings: &Settings) -> anyhow::Result<ExitCode> {
-    let keys = args.keys.read(settings)?;
+    // What is signed by nobody known cannot be compared with.
+    let keys =
+        if args.against.is_empty() { args.keys.read(settings)? } else { args.keys.required(settings)? };
     let bus = if args.without_stream { None } else { Some(operator::connect(settings).await?) };
     let expectations = expectations(&args, keys, bus.as_ref(), settings).await?;
     if expectations.keys.is_empty() {
@@ -87,6 +89,9 @@ async fn expectations(
         Expectations { origin: settings.get("HOOKSTREAM_AUDIT_ORIGIN"), ..Expectations::default() };
     if !keys.is_empty() {
         let file = settings.get("HOOKSTREAM_AUDIT_CHECKPOINT_PATH").map(PathBuf::from);
+        if let Some(missing) = file.as_ref().filter(|file| !file.exists()) {
+            tell(format_args!("{} is not there: its checkpoints are not compared", missing.display()));
+        }
         for path in args.against.iter().chain(file.as_ref().filter(|file| file.exists())) {
             expectations.outside.extend(notes::in_file(path, &keys)?);
         }
