@@ -197,7 +197,11 @@ async fn replay(
 
 fn again(cursor: Option<&Cursor>) -> String {
     match cursor {
-        Some(Cursor(path)) => format!("the same command goes on from there ({} knows where)", path.display()),
+        Some(Cursor(path)) if path.exists() => {
+            format!("the same command goes on from there ({} knows where)", path.display())
+        }
+        // It ended before anything was safe.
+        Some(_) => "nothing is kept, so the same command begins anew".to_owned(),
         None => "give the command again".to_owned(),
     }
 }

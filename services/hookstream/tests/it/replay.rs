@@ -194,6 +194,7 @@ async fn files_give_another_languages_parser_the_same_bodies_digests_and_count()
         // Once more into the same folder would mix two replays.
         let again = replay(&nats, &args).run().await.expect_code(1);
         assert!(again.stderr.contains("is there already: name another folder"), "{again:?}");
+        assert!(!again.stderr.contains("goes on"), "there is nothing to go on with: {again:?}");
         Ok(())
     })
     .await;
