@@ -214,7 +214,8 @@ struct Entries {
 }
 
 impl Entries {
-    /// Begins with the entry of this message, if there is one.
+    /// Begins with the entry of this message, if there is one: the last, for a trail that was resumed may have read the
+    /// stream from its beginning once more.
     async fn begin_at<C: GenericClient + Sync>(
         &mut self,
         client: &C,
@@ -222,7 +223,7 @@ impl Entries {
         stream_sequence: u64,
     ) -> Result<(), StoreError> {
         let entries = entries_of_event(client, event_id).await?;
-        let found = entries.iter().find(|entry| sequence_of(entry) == Some(stream_sequence));
+        let found = entries.iter().rfind(|entry| sequence_of(entry) == Some(stream_sequence));
         if let Some(entry) = found {
             (self.begun, self.loaded) = (true, entry.audit_sequence - 1);
         }

@@ -6,5 +6,6 @@ mod entries;
 mod everything;
 mod inputs;
 mod runner;
+mod streams;
 mod support;
 mod tampering;
