@@ -221,8 +221,13 @@ impl<F: Fold> Input<F> {
         let Ready { records, last } = ready;
         let tx = beside.connection.transaction().await.map_err(StoreError::from)?;
         let moved = checkpoint::advance(&tx, from, last.stream_sequence, None).await?;
-        let records = std::mem::take(&mut self.gaps).into_iter().chain(records).collect();
-        trail.append(&tx, records).await.map_err(ApplyError::from)?;
+        // A gap behind `last` is found again after a rewind.
+        let is_before = |gap: &Record| gap.stream_sequence < i64::try_from(last.stream_sequence).ok();
+        let (mut entries, behind): (Vec<Record>, _) =
+            std::mem::take(&mut self.gaps).into_iter().partition(is_before);
+        self.gaps = behind;
+        entries.extend(records);
+        trail.append(&tx, entries).await.map_err(ApplyError::from)?;
         tx.commit().await.map_err(StoreError::from)?;
         self.checkpoint = Some(moved);
         if let Some(reading) = &self.reading {
