@@ -264,13 +264,18 @@ async fn a_witness_without_the_database_believes_the_key_alone() {
 
 #[test]
 fn keys_that_are_missing_or_malformed_are_no_reason_to_verify_less() {
-    let verify = |arguments: &[&str]| {
-        Hookstream::new(&[&["audit", "verify", "--without-stream"], arguments].concat())
-            .env("DATABASE_URL", "postgres://a@127.0.0.1:1/a")
+    let audit = |arguments: &[&str]| {
+        Hookstream::new(&[&["audit"], arguments].concat()).env("DATABASE_URL", "postgres://a@127.0.0.1:1/a")
     };
-    let against = verify(&["--against", "trail.note"]).run_blocking().expect_code(2);
-    assert!(against.stderr.contains("public key of the checkpoints with --key"), "{against:?}");
-    let malformed = verify(&[]).env("HOOKSTREAM_AUDIT_KEY", "canary").run_blocking().expect_code(2);
+    for command in [&["verify", "--without-stream"][..], &["resume"]] {
+        let against = [command, &["--against", "trail.note"]].concat();
+        let against = audit(&against).run_blocking().expect_code(2);
+        assert!(against.stderr.contains("public key of the checkpoints with --key"), "{against:?}");
+    }
+    let malformed = audit(&["verify", "--without-stream"])
+        .env("HOOKSTREAM_AUDIT_KEY", "canary")
+        .run_blocking()
+        .expect_code(2);
     assert!(malformed.stderr.contains("HOOKSTREAM_AUDIT_KEY (environment)"), "{malformed:?}");
     assert!(!malformed.stderr.contains("canary"), "{malformed:?}");
 }
