@@ -34,6 +34,7 @@ pub const CORE: MigrationSet = MigrationSet {
         core_migration!("0001_schema_migrations"),
         core_migration!("0002_projections"),
         core_migration!("0003_histograms"),
+        core_migration!("0004_large_partitions"),
     ],
 };
 

@@ -138,6 +138,25 @@ async fn a_day_that_somebody_reads_is_forgotten_later() {
 }
 
 #[tokio::test]
+async fn a_partition_that_is_too_large_to_count_is_dropped_all_the_same() {
+    run_test(async || {
+        let database = TestDatabase::create().await;
+        database.migrate(&[]).await;
+        let client = database.client().await;
+        let made = "CREATE TABLE large (n integer) PARTITION BY RANGE (n);
+            CREATE TABLE large_1 PARTITION OF large FOR VALUES FROM (0) TO (10000000);
+            INSERT INTO large SELECT generate_series(1, 1000001);
+            UPDATE pg_class SET reltuples = 5e9 WHERE relname = 'large_1'";
+        client.batch_execute(made).await?;
+        let drop = "SELECT drop_first_partition('large', 'large_2')";
+        let rows: Option<i64> = client.query_one(drop, &[]).await?.get(0);
+        assert_eq!(rows, Some(5_000_000_000), "the planner's estimate, and not what is counted");
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_dead_letter_keeps_odd_bytes_and_replaces_its_former_self() {
     run_test(async || {
         let database = TestDatabase::create().await;
