@@ -122,7 +122,8 @@ async fn damaged_tables_are_rebuilt_rolled_back_and_dropped() {
             )
             .await?;
         // The grants of those who read are kept.
-        world.client.batch_execute("GRANT SELECT ON task_logs TO PUBLIC").await?;
+        let grants = "GRANT SELECT ON task_logs TO PUBLIC; GRANT UPDATE (log_message) ON task_logs TO PUBLIC";
+        world.client.batch_execute(grants).await?;
 
         let dry =
             world.rebuild(&["task_log", "--dry-run", "--format", "json"]).run().await.expect_code(0).json();
@@ -158,6 +159,10 @@ async fn damaged_tables_are_rebuilt_rolled_back_and_dropped() {
             "SELECT count(*) FROM information_schema.role_table_grants WHERE table_name = 'task_logs'
             AND table_schema = 'public' AND grantee = 'PUBLIC'";
         assert_eq!(world.number(granted).await, 1);
+        let granted_column =
+            "SELECT count(*) FROM information_schema.role_column_grants WHERE table_name = 'task_logs'
+            AND table_schema = 'public' AND grantee = 'PUBLIC' AND privilege_type = 'UPDATE'";
+        assert_eq!(world.number(granted_column).await, 1);
         world.store(5).await;
         world.applied("task_log", 130).await;
         assert_eq!(world.number(ROWS).await, 130);

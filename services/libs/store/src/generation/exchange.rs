@@ -124,7 +124,7 @@ impl<'c> Exchange<'c> {
 
 /// Statements that grant on the relation of `schema` what is granted on the one in use.
 async fn grants(client: &Client, relation: &Relation, schema: &str) -> Result<Vec<String>, StoreError> {
-    let rows = client.query(include_str!("grants.sql"), &[&LIVE, &relation.name]).await?;
+    let rows = client.query(include_str!("grants.sql"), &[&LIVE, &relation.name, &schema]).await?;
     let mut sql = Vec::with_capacity(rows.len());
     for grant in rows {
         let (privilege, grantee): (&str, &str) = (grant.try_get("privilege")?, grant.try_get("grantee")?);
