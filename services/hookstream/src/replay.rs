@@ -84,7 +84,7 @@ pub(crate) struct Args {
     to_ndjson: Option<PathBuf>,
     /// Fill a new generation of this projection's tables, as `hookstream rebuild <PROJECTION> --no-swap` does
     #[arg(long, group = "destination", value_name = "PROJECTION",
-        conflicts_with_all = ["from", "to", "subject", "source", "event", "repository", "cursor"])]
+        conflicts_with_all = ["from", "to", "subject", "source", "event", "repository", "cursor", "rate", "batch"])]
     to_projection: Option<String>,
     /// Most events a second; 0 for as many as there can be
     #[arg(long, default_value_t = 5000, value_name = "EVENTS")]

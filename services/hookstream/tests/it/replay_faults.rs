@@ -183,6 +183,7 @@ async fn a_wrong_range_filter_or_subject_is_named() {
             (&["--to-subject", "elsewhere.mine"], 1, "backfill.>"),
             (&["--from", "1"], 2, "required"),
             (&["--count", "--to-subject", "backfill.a"], 2, "cannot be used with"),
+            (&["--to-projection", "task_log", "--rate", "50"], 2, "cannot be used with"),
             (&["--to-ndjson", "/proc/nowhere"], 1, "make /proc/nowhere"),
         ] {
             let done = replay(&nats, args).run().await.expect_code(code);
