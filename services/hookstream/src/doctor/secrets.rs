@@ -1,9 +1,9 @@
 //! Are the secrets there, and can they be used?
 
+use hookstream_audit::CheckpointSettings;
 use hookstream_gateway::Sources;
 use hookstream_runtime::{Settings, SettingsError, exit};
 use hookstream_signature::Key;
-use hookstream_trail::note::Signer;
 use secrecy::ExposeSecret as _;
 
 use super::finding::Finding;
@@ -19,7 +19,7 @@ pub(super) fn examine(settings: &Settings) -> Vec<Finding> {
     }
     findings.extend(sources(settings));
     findings.push(token(settings));
-    findings.extend(audit_key(settings));
+    findings.extend(audit_keys(settings));
     findings
 }
 
@@ -66,19 +66,19 @@ fn sources(settings: &Settings) -> Option<Finding> {
     }
 }
 
-fn audit_key(settings: &Settings) -> Option<Finding> {
-    const NAME: &str = "HOOKSTREAM_AUDIT_KEY";
-    let key = settings.secret(NAME)?;
-    Some(match Signer::parse(key.expose_secret()) {
-        Ok(signer) => Finding::ok(NAME, format!("set, its public key is {}", signer.public())),
-        Err(error) => {
-            let advice = format!(
-                "correct {NAME} or {NAME}_FILE, or make a key with `hookstream audit key`: the audit process does not \
-                 start with it"
-            );
-            Finding::fail(NAME, error.to_string(), advice)
+/// What the audit process reads of its keys, if any is set.
+fn audit_keys(settings: &Settings) -> Option<Finding> {
+    const CHECK: &str = "HOOKSTREAM_AUDIT_KEY";
+    match CheckpointSettings::read(settings) {
+        Ok(read) => {
+            let signer = read?.signer?;
+            Some(Finding::ok(CHECK, format!("set, its public key is {}", signer.public())))
         }
-    })
+        Err(error) => {
+            let advice = "correct it, or make a key with `hookstream audit key`: the audit process does not start with it";
+            Some(Finding::fail(CHECK, exit::chain(&error), advice))
+        }
+    }
 }
 
 fn token(settings: &Settings) -> Finding {

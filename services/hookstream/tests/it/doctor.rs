@@ -120,6 +120,9 @@ fn a_secret_is_judged_as_the_process_that_needs_it_does() {
     let key = finding(&findings, "HOOKSTREAM_AUDIT_KEY");
     assert_eq!(key["state"], "fail");
     assert!(key["advice"].as_str().unwrap().contains("`hookstream audit key`"), "{key:#}");
+    let public = secrets("", &[("HOOKSTREAM_AUDIT_PUBLIC_KEYS", "nonsense")]);
+    let found = finding(&public, "HOOKSTREAM_AUDIT_KEY")["found"].as_str().unwrap();
+    assert!(found.starts_with("HOOKSTREAM_AUDIT_PUBLIC_KEYS (environment)"), "{public:#}");
     let made = Hookstream::new(&["audit", "key", "example.org/trail"]).run_blocking().expect_code(0);
     let findings = secrets("", &[("HOOKSTREAM_AUDIT_KEY", made.stdout.trim())]);
     let key = finding(&findings, "HOOKSTREAM_AUDIT_KEY");
