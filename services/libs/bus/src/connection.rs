@@ -1,22 +1,22 @@
-use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::{Client, ClientError, ConnectOptions, Event, ServerError};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions};
 use secrecy::ExposeSecret as _;
-use tokio::sync::watch;
+use tokio::sync::watch::Receiver;
 
 use crate::settings::Login;
 use crate::{BusError, NatsSettings};
 
+mod watch;
+
+use watch::Watch;
+
 /// How long a plain request may take.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
-
-/// How many refused permissions are remembered.
-const VIOLATIONS_MAX: usize = 32;
 
 /// A connection to NATS that reconnects for ever. Cheap to clone; the connection ends with the last clone.
 #[derive(Clone)]
@@ -25,36 +25,11 @@ pub struct Bus {
     watch: Arc<Watch>,
 }
 
-/// What the connection told us.
-struct Watch {
-    name: String,
-    seen: Mutex<Seen>,
-    /// Counts the connections lost. The client's own state says whether one stands.
-    losses: watch::Sender<u64>,
-    /// The client has told once which server it is, and keeps that.
-    knows_server: AtomicBool,
-    closed: AtomicBool,
-}
-
-#[derive(Default)]
-struct Seen {
-    /// Why the last attempt to connect failed; `None` while connected.
-    problem: Option<String>,
-    /// What the server refused by permission, oldest first.
-    violations: VecDeque<String>,
-}
-
 impl Bus {
     /// Starts to connect and returns at once, even when the server is away: it is tried again for ever. An error is
     /// about the settings' files. See [`Bus::wait_connected`].
     pub async fn connect(settings: &NatsSettings) -> Result<Self, BusError> {
-        let watch = Arc::new(Watch {
-            name: settings.name.clone(),
-            seen: Mutex::default(),
-            losses: watch::Sender::new(0),
-            knows_server: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
-        });
+        let watch = Arc::new(Watch::new(settings));
         let events = Arc::clone(&watch);
         let options = options(settings).await?.event_callback(move |event| {
             events.note(&event);
@@ -84,15 +59,27 @@ impl Bus {
         known.load(Ordering::Relaxed)
     }
 
-    /// Waits until the connection stands, at most for `limit`; the error says why it does not.
+    /// Waits until the connection stands, at most for `limit`; the error says why it does not. The only server's refusal
+    /// to let us in is an error at once.
     pub async fn wait_connected(&self, limit: Duration) -> Result<(), BusError> {
         // The client offers nothing to wait on.
         let connected = async {
             while !self.is_connected() {
+                if self.is_shut_out() {
+                    return Err(BusError::LoginRefused);
+                }
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
+            Ok(())
         };
-        tokio::time::timeout(limit, connected).await.map_err(|_| BusError::Disconnected(self.problem()))
+        let connected = tokio::time::timeout(limit, connected).await;
+        connected.unwrap_or_else(|_| Err(BusError::Disconnected(self.problem())))
+    }
+
+    /// Of several servers another one may let us in.
+    fn is_shut_out(&self) -> bool {
+        let refused = ConnectErrorKind::AuthorizationViolation.to_string();
+        self.watch.addresses.len() == 1 && self.problem() == Some(refused)
     }
 
     /// Why there is no connection, in the client's words; `None` while connected or before the first attempt ended.
@@ -104,6 +91,18 @@ impl Bus {
     /// caller, so a refused request times out; readiness fails on these.
     pub fn violations(&self) -> Vec<String> {
         self.watch.seen().violations.iter().cloned().collect()
+    }
+
+    /// Waits until the server has refused something by permission, and says what it was, the first one.
+    pub async fn refused(&self) -> String {
+        let mut refusals = self.watch.refusals.subscribe();
+        loop {
+            if let Some(violation) = self.violations().into_iter().next() {
+                return violation;
+            }
+            // Its sender lives as long as we do.
+            let _ = refusals.changed().await;
+        }
     }
 
     /// How often the connection was lost so far. A caller whose number has changed may be talking to a server that was
@@ -155,7 +154,7 @@ impl Bus {
 }
 
 /// Waits for the connection to be lost, so that nobody waits for an answer that cannot come any more.
-pub(crate) struct Losses(watch::Receiver<u64>);
+pub(crate) struct Losses(Receiver<u64>);
 
 impl Losses {
     /// Resolves once the connection was lost since this was made.
@@ -216,60 +215,4 @@ async fn options(settings: &NatsSettings) -> Result<ConnectOptions, BusError> {
 /// The client opens these files at every attempt to connect, and would try for ever.
 fn check_readable(setting: &'static str, path: &Path) -> Result<(), BusError> {
     std::fs::File::open(path).map(drop).map_err(|error| BusError::File(setting, error))
-}
-
-impl Watch {
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
-        // Nothing panics while it is held, and a half-written text would still be readable.
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn note(&self, event: &Event) {
-        let name = &self.name;
-        match event {
-            Event::Connected => {
-                self.seen().problem = None;
-                tracing::info!("{name} is connected to NATS");
-            }
-            Event::Disconnected => {
-                self.losses.send_modify(|losses| *losses += 1);
-                tracing::warn!("{name} lost its connection to NATS");
-            }
-            Event::Closed => {
-                self.closed.store(true, Ordering::Relaxed);
-                self.losses.send_modify(|losses| *losses += 1);
-            }
-            Event::ServerError(ServerError::Other(text)) if text.to_lowercase().contains("violation") => {
-                self.note_violation(text);
-            }
-            Event::ServerError(error) => tracing::warn!("NATS reports to {name}: {error}"),
-            Event::ClientError(ClientError::Other(text)) => self.note_problem(text),
-            Event::ClientError(error) => self.note_problem(&error.to_string()),
-            Event::SlowConsumer(_) => {
-                tracing::warn!("{name} reads a subscription too slowly; messages of it were dropped");
-            }
-            Event::LameDuckMode => tracing::info!("the NATS server of {name} is about to stop"),
-            Event::Draining => {}
-        }
-    }
-
-    /// Once per problem: the client tries again every few seconds.
-    fn note_problem(&self, problem: &str) {
-        let mut seen = self.seen();
-        if seen.problem.as_deref() != Some(problem) {
-            tracing::warn!("{} cannot connect to NATS: {problem}", self.name);
-            seen.problem = Some(problem.to_owned());
-        }
-    }
-
-    fn note_violation(&self, text: &str) {
-        let mut seen = self.seen();
-        if !seen.violations.iter().any(|known| known == text) {
-            tracing::error!("NATS refuses {}: {text}", self.name);
-            if seen.violations.len() == VIOLATIONS_MAX {
-                seen.violations.pop_front();
-            }
-            seen.violations.push_back(text.to_owned());
-        }
-    }
 }

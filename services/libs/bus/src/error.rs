@@ -6,6 +6,9 @@ pub enum BusError {
     /// There is no connection now; the client reconnects by itself.
     #[error("not connected to NATS{}", why(.0.as_deref()))]
     Disconnected(Option<String>),
+    /// The server does not let us in: the user, or what proves it, is wrong.
+    #[error("NATS refuses the user or its password (authorization violation)")]
+    LoginRefused,
     /// A file that a setting names cannot be read.
     #[error("cannot read the file of {0}")]
     File(&'static str, #[source] std::io::Error),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_nats::Event;
 use hookstream_bus::topology::Topology;
-use hookstream_bus::{Bus, PublishError, PullLimits};
+use hookstream_bus::{Bus, BusError, PublishError, PullLimits};
 
 use hookstream_test_support::{TestNats, eventually};
 
@@ -349,6 +349,7 @@ async fn a_wrong_password_is_told() {
     let bus = Bus::connect(&hookstream_bus::NatsSettings::new(&url, "gateway").unwrap()).await.unwrap();
     let problem = eventually("a problem", DEADLINE, async || bus.problem()).await;
     assert!(problem.contains("authorization violation"), "{problem}");
-    let error = bus.wait_connected(Duration::from_millis(1)).await.unwrap_err();
+    let error = soon(bus.wait_connected(Duration::MAX)).await.unwrap_err();
+    assert!(matches!(error, BusError::LoginRefused), "it is not waited for: {error}");
     assert!(error.to_string().contains("authorization violation"), "{error}");
 }
