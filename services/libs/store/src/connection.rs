@@ -27,7 +27,8 @@ impl Connection {
     /// Connects and sets the session's timeouts.
     pub async fn open(settings: &PgSettings, application_name: &str) -> Result<Self, StoreError> {
         let config = settings.connect_config(application_name);
-        let (client, connection) = config.connect(settings.connector()).await.map_err(StoreError::Connect)?;
+        let failed = |source| StoreError::Connect { at: settings.describe(), source };
+        let (client, connection) = config.connect(settings.connector()).await.map_err(failed)?;
         let (ended, closed) = watch::channel(false);
         let driver = tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -36,7 +37,7 @@ impl Connection {
             ended.send_replace(true);
         });
         let opened = Self { client, statements: Statements::default(), driver, closed };
-        opened.client.batch_execute(&settings.session_sql()).await.map_err(StoreError::Connect)?;
+        opened.client.batch_execute(&settings.session_sql()).await.map_err(failed)?;
         Ok(opened)
     }
 

@@ -11,8 +11,14 @@ use crate::Aftermath;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// No connection could be opened.
-    #[error("connect to Postgres")]
-    Connect(#[source] PgError),
+    #[error("connect to Postgres at {at}")]
+    Connect {
+        /// [`PgSettings::describe`](crate::PgSettings::describe).
+        at: String,
+        /// Why.
+        #[source]
+        source: PgError,
+    },
     /// No connection of the pool came free in time.
     #[error("no connection to Postgres came free in time")]
     PoolTimedOut,
@@ -100,7 +106,7 @@ impl StoreError {
     /// failed, else a fault of the code.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Connect(_)
+            Self::Connect { .. }
             | Self::PoolTimedOut
             | Self::TimedOut { .. }
             | Self::SessionLost
@@ -120,7 +126,9 @@ impl StoreError {
     /// The five characters of SQLSTATE, if the server answered with an error.
     pub fn sqlstate(&self) -> Option<&str> {
         match self {
-            Self::Connect(error) | Self::Statement(error) | Self::Migration { source: error, .. } => {
+            Self::Connect { source: error, .. }
+            | Self::Statement(error)
+            | Self::Migration { source: error, .. } => {
                 error.code().map(tokio_postgres::error::SqlState::code)
             }
             _ => None,

@@ -16,7 +16,11 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// A bounded set of sessions for short reads, each checked before it is handed out.
 #[derive(Clone, Debug)]
-pub struct Pool(deadpool_postgres::Pool);
+pub struct Pool {
+    sessions: deadpool_postgres::Pool,
+    /// Where Postgres is, for errors.
+    at: String,
+}
 
 impl Pool {
     /// A pool of at most `size` sessions. Opens none yet, so Postgres may be away.
@@ -27,26 +31,26 @@ impl Pool {
             Opener(settings.clone()),
             ManagerConfig { recycling_method },
         );
-        let pool = deadpool_postgres::Pool::builder(manager)
+        let sessions = deadpool_postgres::Pool::builder(manager)
             .max_size(size.max(1))
             .timeouts(Timeouts { wait: Some(WAIT_MAX), create: Some(WAIT_MAX), recycle: Some(WAIT_MAX) })
             .runtime(Runtime::Tokio1)
             .build()
             .expect("timeouts are given together with a runtime");
-        Self(pool)
+        Self { sessions, at: settings.describe() }
     }
 
     /// A session, within 5 s a step.
     pub async fn get(&self) -> Result<PooledClient, StoreError> {
-        self.0.get().await.map_err(|error| match error {
-            PoolError::Backend(error) => StoreError::Connect(error),
+        self.sessions.get().await.map_err(|error| match error {
+            PoolError::Backend(source) => StoreError::Connect { at: self.at.clone(), source },
             _ => StoreError::PoolTimedOut,
         })
     }
 
     /// Closes all sessions; later calls of [`Pool::get`] fail.
     pub fn close(&self) {
-        self.0.close();
+        self.sessions.close();
     }
 }
 
