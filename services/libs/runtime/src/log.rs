@@ -2,9 +2,10 @@
 
 use std::io::IsTerminal as _;
 
-use tracing::{Level, Metadata};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::filter::{EnvFilter, filter_fn};
-use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 use crate::settings::Origin;
 use crate::{Settings, SettingsError};
@@ -30,7 +31,11 @@ pub fn init(settings: &Settings) -> Result<(), SettingsError> {
         let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         lines.with_ansi(colours).boxed()
     };
-    let subscriber = tracing_subscriber::registry().with(filter).with(filter_fn(is_discreet)).with(lines);
+    let subscriber = tracing_subscriber::registry()
+        .with(filter)
+        .with(filter_fn(is_discreet))
+        .with(WithoutRefusedLogins)
+        .with(lines);
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
         std::panic::set_hook(Box::new(|info| {
             let place = info.location().map(ToString::to_string).unwrap_or_default();
@@ -51,4 +56,30 @@ fn is_discreet(metadata: &Metadata<'_>) -> bool {
     TALKATIVE
         .iter()
         .all(|(target, level)| !metadata.target().starts_with(target) || metadata.level() <= level)
+}
+
+/// Leaves out what the NATS client says at each attempt to log in that the server refuses, every few seconds for as long
+/// as it does: `bus` says it once. What else that server says against a connection is nowhere but in these lines.
+struct WithoutRefusedLogins;
+
+impl<S: Subscriber> Layer<S> for WithoutRefusedLogins {
+    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
+        if event.metadata().target() != "async_nats::connector" {
+            return true;
+        }
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        message.0 != "authorization violation"
+    }
+}
+
+/// The text of an event.
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
 }
