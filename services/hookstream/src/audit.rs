@@ -1,7 +1,6 @@
 //! `hookstream audit`: the trail, for those who check it.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -11,6 +10,7 @@ use hookstream_store::{Connection, PgSettings};
 use hookstream_trail::note::{PublicKey, Signer};
 use secrecy::ExposeSecret as _;
 
+use crate::operator;
 use crate::settings::Usage;
 
 pub(crate) use key::make as make_key;
@@ -25,9 +25,6 @@ mod resume;
 mod reverify;
 mod verify;
 mod witness;
-
-/// How long a connection may take.
-const CONNECT_WITHIN: Duration = Duration::from_secs(15);
 
 /// Read and verify the audit trail, and prove what is in it.
 #[derive(Debug, clap::Args)]
@@ -114,11 +111,7 @@ impl Keys {
 /// A session on the trail's database.
 async fn database(settings: &Settings) -> anyhow::Result<Connection> {
     let postgres = PgSettings::read(&|name| settings.get(name))?;
-    let opening = Connection::open(&postgres, "hookstream-audit-command");
-    let opened = tokio::time::timeout(CONNECT_WITHIN, opening).await.context("no answer in time");
-    opened
-        .and_then(|opened| Ok(opened?))
-        .with_context(|| format!("connect to Postgres at {}", postgres.describe()))
+    operator::session(&postgres, "hookstream-audit-command").await
 }
 
 /// From now on the session sees the trail as it is now, whatever is appended.

@@ -1,12 +1,61 @@
-//! What commands that read the stream as the operator share.
+//! What commands share that speak to NATS and Postgres themselves.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
-use hookstream_bus::{Bus, BusError};
+use hookstream_bus::{Bus, BusError, NatsSettings};
+use hookstream_runtime::Settings;
+use hookstream_store::{Connection, PgSettings};
 use tokio::time::Instant;
 
-pub(crate) use crate::provision::connect;
+/// Role in nats.conf.
+pub(crate) const ROLE: &str = "operator";
+
+/// How long a connection to NATS may take.
+const NATS_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a session on Postgres may take to open.
+const POSTGRES_WITHIN: Duration = Duration::from_secs(15);
+
+/// Connects to NATS as the operator.
+pub(crate) async fn connect(settings: &Settings) -> anyhow::Result<Bus> {
+    connect_as(ROLE, &NatsSettings::read(&|name| settings.get(name), ROLE)?).await
+}
+
+/// Connects to NATS. The error says what to do about it.
+pub(crate) async fn connect_as(role: &str, nats: &NatsSettings) -> anyhow::Result<Bus> {
+    let at = nats.addresses().join(", ");
+    let connected = async {
+        let bus = Bus::connect(nats).await?;
+        bus.wait_connected(NATS_WITHIN).await?;
+        Ok(bus)
+    };
+    connected.await.map_err(|error: BusError| {
+        let advice = match error {
+            BusError::LoginRefused => format!(
+                " (log in as the role {role} of nats.conf with its password: NATS_URL, or NATS_USER and \
+                 NATS_PASSWORD)"
+            ),
+            BusError::Disconnected(_) => {
+                format!(
+                    " within {} s (start it, as `hookstream up` does, or correct NATS_URL)",
+                    NATS_WITHIN.as_secs()
+                )
+            }
+            _ => String::new(),
+        };
+        anyhow::Error::from(error).context(format!("cannot connect to NATS at {at}{advice}"))
+    })
+}
+
+/// Opens a session on Postgres. The error says what to do about it.
+pub(crate) async fn session(postgres: &PgSettings, name: &str) -> anyhow::Result<Connection> {
+    const ADVICE: &str =
+        "no session (start Postgres, as `hookstream up` does, or correct DATABASE_URL, or PGHOST, PGUSER, …)";
+    let silent = || format!("{} did not answer within {} s", postgres.describe(), POSTGRES_WITHIN.as_secs());
+    let opened = tokio::time::timeout(POSTGRES_WITHIN, Connection::open(postgres, name)).await;
+    opened.with_context(silent).context(ADVICE)?.context(ADVICE)
+}
 
 /// Leaves the processor to whoever else wants it.
 pub(crate) fn lowest_priority() {
@@ -43,9 +92,12 @@ pub(crate) async fn wait_out<T>(
 pub(crate) fn explain(bus: &Bus, error: anyhow::Error) -> anyhow::Error {
     let silent = error.chain().any(|cause| matches!(cause.downcast_ref(), Some(BusError::TimedOut(_))));
     match bus.violations().first() {
-        Some(violation) if silent => error.context(format!(
-            "NATS refuses this user ({violation}): log in as the role operator of nats.conf"
-        )),
+        Some(violation) if silent => error.context(refusal(violation, ROLE)),
         _ => error,
     }
+}
+
+/// What to say, and to do, about a refused permission.
+pub(crate) fn refusal(violation: &str, role: &str) -> String {
+    format!("NATS refuses this user ({violation}): log in as the role {role} of nats.conf")
 }

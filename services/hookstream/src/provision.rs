@@ -1,19 +1,15 @@
 //! `hookstream provision`: makes the server's streams and consumers what `schemas/streams/` says.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context as _;
+use hookstream_bus::Bus;
 use hookstream_bus::topology::{Change, Difference, Topology};
-use hookstream_bus::{Bus, NatsSettings};
 use hookstream_runtime::Settings;
 use serde_json::{Value, json};
 
 use crate::output::{self, Format, progress};
 use crate::{operations, operator};
-
-/// How long a connection may take.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Show how the server's streams and consumers differ from what hookstream needs, and apply it.
 ///
@@ -43,7 +39,7 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) async fn run(args: Args, settings: &Settings) -> anyhow::Result<ExitCode> {
-    let bus = connect(settings).await?;
+    let bus = operator::connect(settings).await?;
     let topology = Topology::embedded();
     let differences = topology.plan(&bus).await.context("compare with the server");
     let differences = differences.map_err(|error| operator::explain(&bus, error))?;
@@ -67,15 +63,6 @@ pub(crate) async fn tell(bus: &Bus, differences: &[Difference], remaining: &[Dif
     if !applied.is_empty() {
         operations::tell(bus, operations::act("provision").with("applied", applied)).await;
     }
-}
-
-/// Connects as the operator.
-pub(crate) async fn connect(settings: &Settings) -> anyhow::Result<Bus> {
-    let settings = NatsSettings::read(&|name| settings.get(name), "operator")?;
-    let at = settings.addresses().join(", ");
-    let bus = Bus::connect(&settings).await.with_context(|| format!("connect to NATS at {at}"))?;
-    bus.wait_connected(CONNECT_WITHIN).await.with_context(|| format!("connect to NATS at {at}"))?;
-    Ok(bus)
 }
 
 fn print(args: &Args, differences: &[Difference], remaining: &[Difference]) -> anyhow::Result<()> {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use hookstream_bus::Bus;
 use hookstream_bus::topology::Topology;
 use hookstream_phase_queue::PhaseQueue;
@@ -106,8 +106,7 @@ async fn with<P: Projection>(
 ) -> anyhow::Result<ExitCode> {
     let postgres = PgSettings::read(&|name| settings.get(name))?;
     operator::lowest_priority();
-    let session = Connection::open(&postgres, SESSION).await;
-    let session = session.with_context(|| format!("connect to Postgres at {}", postgres.describe()))?;
+    let session = operator::session(&postgres, SESSION).await?;
     let bus = operator::connect(settings).await?;
     let mut work = Work { args, settings, postgres, session, bus, make };
     let done = work.run().await;

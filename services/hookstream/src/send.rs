@@ -109,7 +109,8 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<ExitCode> 
     let signed = sign(args, webhook, settings)?;
     let gateway = settings.get("GATEWAY_URL").unwrap_or_default();
     let url = format!("{}{}", gateway.trim_end_matches('/'), signed.path);
-    let answer = http::post(&url, &signed.headers, &signed.body, ANSWER_WITHIN)?;
+    let answer = http::post(&url, &signed.headers, &signed.body, ANSWER_WITHIN)
+        .context("no answer from the gateway (start it, as `hookstream up` does, or correct GATEWAY_URL)")?;
     print_receipt(args.format, &answer)
 }
 

@@ -11,6 +11,7 @@ use hookstream_signature::Key;
 use secrecy::ExposeSecret as _;
 use tokio_util::sync::CancellationToken;
 
+use crate::operator;
 use crate::output::{self, Format, progress};
 use crate::settings::{self, Usage};
 
@@ -28,9 +29,6 @@ pub(crate) use worker::{Ended, Worker};
 
 /// Role in nats.conf.
 const ROLE: &str = "worker";
-
-/// How long a connection may take.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Take phases that are ready, one at a time, run a command for each, and report how it ended.
 ///
@@ -55,7 +53,7 @@ SIGTERM and Ctrl-C: no further phase is taken; a command that runs has HOOKSTREA
 then ended, and its phase reported as failed.
 
 Exit code: 0 after SIGTERM or Ctrl-C; with --once 0 if the phase completed and 1 if it failed; 1 if the gateway refuses
-the worker's reports; 2 for wrong usage or settings.
+the worker's reports, or NATS its role; 2 for wrong usage or settings.
 
 Examples:
   hookstream work --run './run-phase.sh'
@@ -145,11 +143,7 @@ async fn connect(settings: &Settings) -> anyhow::Result<Bus> {
         Some(_) if matches!(name, "NATS_USER" | "NATS_PASSWORD" | "NATS_CREDS" | "NATS_NKEY") => None,
         _ => settings.get(name),
     };
-    let nats = NatsSettings::read(&lookup, ROLE)?;
-    let at = nats.addresses().join(", ");
-    let bus = Bus::connect(&nats).await.with_context(|| format!("connect to NATS at {at}"))?;
-    bus.wait_connected(CONNECT_WITHIN).await.with_context(|| format!("connect to NATS at {at}"))?;
-    Ok(bus)
+    operator::connect_as(ROLE, &NatsSettings::read(&lookup, ROLE)?).await
 }
 
 fn print(format: Format, ended: &Ended) -> anyhow::Result<()> {

@@ -3,8 +3,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use hookstream_audit::{outside, resume};
+use hookstream_bus::Bus;
 use hookstream_runtime::Settings;
 use hookstream_trail::Checkpoint;
+use hookstream_trail::note::PublicKey;
 use time::OffsetDateTime;
 
 use super::{Keys, database, notes};
@@ -50,6 +52,12 @@ pub(super) async fn run(args: Args, settings: &Settings) -> anyhow::Result<ExitC
     let keys =
         if args.against.is_empty() { args.keys.read(settings)? } else { args.keys.required(settings)? };
     let bus = operator::connect(settings).await?;
+    let done = go_on(args, keys, &bus, settings).await;
+    bus.drain().await;
+    done.map_err(|error| operator::explain(&bus, error))
+}
+
+async fn go_on(args: Args, keys: Vec<PublicKey>, bus: &Bus, settings: &Settings) -> anyhow::Result<ExitCode> {
     let mut known: Vec<(String, Checkpoint)> = Vec::new();
     if keys.is_empty() {
         tell("no public key is known: checkpoints outside of the database are not compared (--key)");
@@ -58,14 +66,13 @@ pub(super) async fn run(args: Args, settings: &Settings) -> anyhow::Result<ExitC
         for path in args.against.iter().chain(file.as_ref().filter(|file| file.exists())) {
             known.extend(notes::in_file(path, &keys)?);
         }
-        known.extend(notes::on_nats(&bus, &keys).await?);
+        known.extend(notes::on_nats(bus, &keys).await?);
     }
     let checkpoints: Vec<Checkpoint> = known.into_iter().map(|(_, checkpoint)| checkpoint).collect();
     let mut client = database(settings).await?;
     let now = OffsetDateTime::now_utc();
     let resumed =
-        resume(&mut client, &bus, &checkpoints, args.reason, now).await.context("resume the trail")?;
-    bus.drain().await;
+        resume(&mut client, bus, &checkpoints, args.reason, now).await.context("resume the trail")?;
     let Some(resumption) = resumed else {
         output::line(format_args!(
             "nothing is missing: the trail extends {} checkpoints outside of it, and the stream is the one it follows",

@@ -52,19 +52,27 @@ pub(super) async fn run(args: Args, settings: &Settings) -> anyhow::Result<ExitC
     let keys =
         if args.against.is_empty() { args.keys.read(settings)? } else { args.keys.required(settings)? };
     let bus = if args.without_stream { None } else { Some(operator::connect(settings).await?) };
-    let expectations = expectations(&args, keys, bus.as_ref(), settings).await?;
+    let done = compare(&args, keys, bus.as_ref(), settings).await;
+    let Some(bus) = bus else { return done };
+    bus.drain().await;
+    done.map_err(|error| operator::explain(&bus, error))
+}
+
+async fn compare(
+    args: &Args,
+    keys: Vec<PublicKey>,
+    bus: Option<&Bus>,
+    settings: &Settings,
+) -> anyhow::Result<ExitCode> {
+    let expectations = expectations(args, keys, bus, settings).await?;
     if expectations.keys.is_empty() {
         tell("no public key is known: the signatures of checkpoints are not checked (--key)");
     }
     let client = database(settings).await?;
     hold_still(&client).await?;
-    let verified = verify(&client, bus.as_ref(), &expectations).await;
-    if let Some(bus) = bus {
-        bus.drain().await;
-    }
-    match verified {
+    match verify(&client, bus, &expectations).await {
         Ok((verified, compared)) => {
-            print(&args, &verified, compared)?;
+            print(args, &verified, compared)?;
             Ok(ExitCode::SUCCESS)
         }
         Err(VerifyError::Store(error)) => Err(error).context("read the trail"),

@@ -12,6 +12,10 @@ use crate::http::{self, Answer};
 /// How long an answer may take: the backend waits for its read models at most 5 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
+/// What to do where no answer comes.
+const UNANSWERED: &str =
+    "no answer from the backend (start it, as `hookstream up` does, or correct BACKEND_URL)";
+
 /// Most items of a page.
 const PAGE: usize = 500;
 
@@ -44,7 +48,7 @@ impl Api {
                 return Ok(Reply::Good(items));
             }
             let url = format!("{}{path}limit={size}{cursor}", self.url);
-            let answer = http::without_body("GET", &url, &[], ANSWER_WITHIN)?;
+            let answer = http::without_body("GET", &url, &[], ANSWER_WITHIN).context(UNANSWERED)?;
             let mut page = match reply(&answer) {
                 Reply::Good(page) => page,
                 Reply::Problem(problem) => return Ok(Reply::Problem(problem)),
@@ -68,13 +72,15 @@ impl Api {
         headers.push(("content-type", "application/json".to_owned()));
         headers.extend(id.map(|id| ("idempotency-key", id.to_owned())));
         let url = format!("{}{path}", self.url);
-        Ok(reply(&http::post(&url, &headers, fields.to_string().as_bytes(), ANSWER_WITHIN)?))
+        let answer = http::post(&url, &headers, fields.to_string().as_bytes(), ANSWER_WITHIN);
+        Ok(reply(&answer.context(UNANSWERED)?))
     }
 
     /// DELETE.
     pub(super) fn delete(&self, path: &str) -> anyhow::Result<Reply<Value>> {
         let url = format!("{}{path}", self.url);
-        Ok(reply(&http::without_body("DELETE", &url, &self.headers(), ANSWER_WITHIN)?))
+        let answer = http::without_body("DELETE", &url, &self.headers(), ANSWER_WITHIN);
+        Ok(reply(&answer.context(UNANSWERED)?))
     }
 
     /// Returns once the queue has applied what was stored at `sequence`; else what keeps it, after 5 s at the latest while

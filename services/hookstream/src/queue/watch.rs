@@ -2,12 +2,15 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use hookstream_runtime::Settings;
 use serde_json::Value;
 
 use crate::output::{self, Format, progress};
 use crate::{operator, stop};
+
+/// Where they are kept.
+const STREAM: &str = "PHASES";
 
 /// Prints each until a signal comes.
 pub(super) async fn run(
@@ -19,10 +22,19 @@ pub(super) async fn run(
     let bus = operator::connect(settings).await?;
     let subject = parent_issue.map_or("phases.>".to_owned(), |issue| format!("phases.{issue}.>"));
     let mut announced = bus.subscribe(&subject).await.context("listen to NATS")?;
+    let refused = bus.refused();
+    tokio::pin!(refused);
+    tokio::select! {
+        // Whatever the server thinks of the subscription, it has said before it answers this.
+        known = bus.stream_state(STREAM) => drop(known.context("look at the announcements")?),
+        violation = &mut refused => bail!(operator::refusal(&violation, operator::ROLE)),
+        () = stop.wait() => return Ok(ExitCode::SUCCESS),
+    }
     progress(format_args!("listens to {subject}; Ctrl-C ends it"));
     loop {
         let received = tokio::select! {
             received = announced.next() => received.context("the connection to NATS is closed")?,
+            violation = &mut refused => bail!(operator::refusal(&violation, operator::ROLE)),
             () = stop.wait() => return Ok(ExitCode::SUCCESS),
         };
         // What is no phase is none of ours.

@@ -3,16 +3,18 @@
 use std::fmt;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use hookstream_bus::{Bus, BusError, Consumer, Message, PullLimits};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::ROLE;
 use super::announcement::{News, Phase};
 use super::hold;
 use super::lock::Lock;
 use super::report::{Reporter, Stored};
 use super::run::{Command, Run};
+use crate::operator;
 use crate::output::progress;
 
 /// One phase, and a look at whether to stop every second.
@@ -59,7 +61,7 @@ enum Outcome {
 
 impl Worker {
     /// Works until `stop`, or until one phase has run if `once`; tells of each. An error means that no report of ours
-    /// will ever be taken, or that `tell` failed.
+    /// will ever be taken, that NATS refuses us, or that `tell` failed.
     pub(crate) async fn work(
         &self,
         stop: &CancellationToken,
@@ -79,6 +81,10 @@ impl Worker {
                             return Ok(());
                         }
                     }
+                }
+                // No answer, because the server refuses what was asked: that does not pass.
+                Err(BusError::TimedOut(_)) if !self.bus.violations().is_empty() => {
+                    bail!(operator::refusal(&self.bus.violations()[0], ROLE));
                 }
                 Err(error) => {
                     // Made again, should it be gone.

@@ -20,6 +20,7 @@ mod reverify;
 mod secret;
 mod send;
 mod tail;
+mod unreachable;
 mod up;
 mod verifier;
 mod work;

@@ -79,7 +79,8 @@ impl Source {
 }
 
 fn ask(api: &str, path: &str) -> anyhow::Result<Answer> {
-    block_in_place(|| http::get(&format!("{api}{path}"), ANSWER_WITHIN))
+    let answer = block_in_place(|| http::get(&format!("{api}{path}"), ANSWER_WITHIN));
+    answer.context("no answer from the backend (start it, or correct --url)")
 }
 
 fn good(answer: Answer) -> anyhow::Result<Answer> {
