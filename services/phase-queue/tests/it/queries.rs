@@ -88,7 +88,7 @@ async fn each_question_is_answered_from_an_index() {
 }
 
 /// The statements that every batch runs, with arguments that name some of [`MANY_PHASES`].
-const STATEMENTS: [(&str, &str, &str); 4] = [
+const STATEMENTS: [(&str, &str, &str); 5] = [
     (
         "load_phases",
         include_str!("../../src/rows/load_phases.sql"),
@@ -101,6 +101,7 @@ const STATEMENTS: [(&str, &str, &str); 4] = [
         include_str!("../../src/rows/load_early_reports.sql"),
         "(ARRAY['200-2', '301-2'], ARRAY[]::bigint[])",
     ),
+    ("read", include_str!("../../src/relay/read.sql"), "(0, 0, 1000, 1048576)"),
     ("unheard", include_str!("../../src/relay/unheard.sql"), "('2026-01-01Z', 100)"),
 ];
 
@@ -118,7 +119,7 @@ async fn what_a_batch_asks_is_answered_from_indexes_alone() {
         for (name, statement, arguments) in STATEMENTS {
             queue.client.batch_execute(&format!("PREPARE {name} AS {statement}")).await?;
             let plan = plan_of(&queue.client, &format!("EXECUTE {name} {arguments}")).await?;
-            for table in ["phase_queue", "phase_dependencies", "early_reports"] {
+            for table in ["phase_queue", "phase_dependencies", "early_reports", "phase_outbox"] {
                 assert!(!plan.contains(&format!("Seq Scan on {table}")), "{name}:\n{plan}");
             }
         }
@@ -226,6 +227,47 @@ async fn a_batch_reads_no_more_than_the_plans_it_touches() {
         assert_eq!(refused, [""; 0]);
         assert_eq!(queue.states(200).await?, "completed completed ready");
         assert_eq!(scans(&queue).await?, before, "sequential scans");
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_relay_unpacks_no_more_than_it_announces() {
+    run_test(async || {
+        let queue = Queue::create().await;
+        queue.client.batch_execute(MANY_PHASES).await?;
+        queue
+            .client
+            .batch_execute(
+                "UPDATE phase_queue SET phase_data = jsonb_build_object('content', repeat('x', 600000))
+                 WHERE parent_issue <= 20;
+                 INSERT INTO phase_outbox (cause, ordinal, queue_id, queue_position, subject, phase)
+                 SELECT queue_position, phase_number, queue_id, queue_position, 'phases.1.1.ready', '{}'
+                 FROM phase_queue WHERE parent_issue <= 20;
+                 INSERT INTO projection_checkpoints (projection, stream, stream_created, sequence, epoch, generation)
+                 VALUES ('phase_queue', 'WEBHOOKS', '2026-01-01Z', 1, 1, 1)",
+            )
+            .await?;
+        queue.client.plan_for_lookups().await?;
+        let fetched = async || -> anyhow::Result<i64> {
+            queue.client.batch_execute("SELECT pg_stat_force_next_flush()").await?;
+            let sql = "SELECT idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'phase_queue'";
+            Ok(queue.client.query_one(sql, &[]).await?.try_get(0)?)
+        };
+        let read = async |most: i64, bytes: i64| {
+            let statement = include_str!("../../src/relay/read.sql");
+            let rows = queue.client.query(statement, &[&1_i64, &1_i32, &most, &bytes]).await?;
+            rows.iter().map(|row| row.try_get("queue_id")).collect::<Result<Vec<Option<String>>, _>>()
+        };
+        let before = fetched().await?;
+        let first = ["1-2", "1-3"].map(|id| Some(id.to_owned()));
+        assert_eq!(read(1000, 1 << 20).await?, first, "the second one goes past the limit");
+        assert_eq!(fetched().await? - before, 2, "phases looked at");
+        assert_eq!(read(3, i64::MAX).await?.last(), Some(&Some("2-1".to_owned())));
+        assert_eq!(read(1000, i64::MAX).await?.len(), 59);
+        queue.client.batch_execute("DELETE FROM phase_outbox").await?;
+        assert_eq!(read(1000, 1 << 20).await?, [None], "which stream it is, is told all the same");
         Ok(())
     })
     .await;
