@@ -39,7 +39,22 @@ fn json(text: &str) -> anyhow::Result<Value> {
 }
 
 fn toml(text: &str) -> anyhow::Result<Value> {
-    Ok(toml::from_str(text)?)
+    Ok(as_json(toml::from_str(text)?))
+}
+
+/// JSON has no times: they become texts, as they are written.
+fn as_json(value: toml::Value) -> Value {
+    match value {
+        toml::Value::Datetime(time) => time.to_string().into(),
+        toml::Value::Array(values) => values.into_iter().map(as_json).collect(),
+        toml::Value::Table(fields) => {
+            fields.into_iter().map(|(name, value)| (name, as_json(value))).collect()
+        }
+        toml::Value::String(text) => text.into(),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) => number.into(),
+        toml::Value::Boolean(boolean) => boolean.into(),
+    }
 }
 
 #[cfg(test)]
@@ -57,10 +72,12 @@ mod tests {
             path
         };
         let text = "parent_issue = 41\n[[phases]]\nqueue_id = \"a\"\nphase_number = 1\n\
-            phase_data = { workflow_type = \"adw_plan_iso\", adw_id = \"x\", weight = 0.5 }\n";
+            phase_data = { workflow_type = \"adw_plan_iso\", adw_id = \"x\", weight = 0.5, due = 2026-01-02, \
+            from = [2026-01-02T03:04:05Z] }\n";
         let plan = json!({ "parent_issue": 41, "phases": [{
             "queue_id": "a", "phase_number": 1,
-            "phase_data": { "workflow_type": "adw_plan_iso", "adw_id": "x", "weight": 0.5 },
+            "phase_data": { "workflow_type": "adw_plan_iso", "adw_id": "x", "weight": 0.5,
+                "due": "2026-01-02", "from": ["2026-01-02T03:04:05Z"] },
         }] });
         assert_eq!(read(&written("plan.toml", text)).unwrap(), plan);
         assert_eq!(read(&written("plan.json", &plan.to_string())).unwrap(), plan);
