@@ -141,7 +141,9 @@ fn inherited() -> impl Iterator<Item = (OsString, OsString)> {
     let withheld = |name: &str| {
         let setting = Setting::named(name.strip_suffix("_FILE").unwrap_or(name));
         setting.is_some_and(|setting| setting.is_secret() || matches!(setting.group, "NATS" | "Postgres"))
-            || name == "NATS_WORKER_URL"
+            // Those of connection.env, of the `nats` command and of nats.conf, too.
+            || name.starts_with("NATS_")
+            || name.starts_with("HOOKSTREAM_NATS_")
     };
     std::env::vars_os().filter(move |(name, _)| !name.to_str().is_some_and(withheld))
 }

@@ -69,6 +69,9 @@ impl Place {
             .env("GATEWAY_URL", &self.gateway)
             .env("INTERNAL_WEBHOOK_SECRET", INTERNAL_SECRET)
             .env("HOOKSTREAM_WORK_LEASE", "3s")
+            // As connection.env and nats.conf have them.
+            .env("NATS_SUBSCRIBER_URL", "nats://subscriber:hunter2@localhost")
+            .env("HOOKSTREAM_NATS_WORKER_PASSWORD", "hunter2")
     }
 
     async fn once(&self, script: &str, more: &[&str]) -> Done {
@@ -131,7 +134,7 @@ async fn a_phase_is_run_with_its_environment_and_reported_with_signed_webhooks()
             assert!(environment.lines().any(|found| found == line), "no {line} in\n{environment}");
         }
         assert!(!environment.contains(INTERNAL_SECRET), "{environment}");
-        assert!(!environment.contains("NATS_URL"), "{environment}");
+        assert!(!environment.contains("NATS_") && !environment.contains("hunter2"), "{environment}");
         let bodies = place.bodies().await;
         assert_eq!(bodies[0], json!({"type": "phase.started", "queue_id": "q-1", "adw_id": "adw-q-1"}));
         let end = &bodies[1];
