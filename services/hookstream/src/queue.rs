@@ -249,9 +249,10 @@ fn print_phases(reply: Reply<Vec<Value>>, format: Format, why: bool) -> anyhow::
     Ok(ExitCode::SUCCESS)
 }
 
-/// The beginning of a text of many lines, as one.
+/// The beginning of a text of many lines, as one. What a command wrote may hold sequences that a terminal would obey.
 fn one_line(text: &str) -> String {
     const CHARS_MAX: usize = 100;
+    let text = text.replace(char::is_control, " ");
     let words: Vec<&str> = text.split_whitespace().collect();
     let line = words.join(" ");
     match line.char_indices().nth(CHARS_MAX) {
@@ -293,6 +294,7 @@ mod tests {
     #[test]
     fn what_went_wrong_is_told_in_one_line() {
         assert_eq!(one_line("exit code 3\n  boom\n"), "exit code 3 boom");
+        assert_eq!(one_line("\u{1b}[31mboom\u{1b}[0m\u{9b}2J"), "[31mboom [0m 2J");
         assert_eq!(one_line(&"é ".repeat(90)), format!("{}…", "é ".repeat(50)));
         assert_eq!(one_line(&"é".repeat(100)), "é".repeat(100));
     }

@@ -54,6 +54,23 @@ fn told(phase: &Value) -> String {
     let [at, status, issue, number, queue_id] =
         ["updated_at", "status", "parent_issue", "phase_number", "queue_id"].map(text);
     let error = phase["error_message"].as_str().and_then(|error| error.lines().next());
-    let error = error.map(|error| format!("  {error}")).unwrap_or_default();
+    let error = error.map(|error| format!("  {}", super::one_line(error))).unwrap_or_default();
     format!("{at:<27}  {status:<9}  issue {issue}, phase {number}  {queue_id}{error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_with_the_first_line_of_its_error_and_nothing_that_moves_a_cursor() {
+        let phase = json!({
+            "updated_at": "2026-11-23T10:00:00Z", "status": "failed", "parent_issue": 7, "phase_number": 1,
+            "queue_id": "7-1", "error_message": "\u{1b}[2Jboom\nmore",
+        });
+        let told = told(&phase);
+        assert_eq!(told, "2026-11-23T10:00:00Z         failed     issue 7, phase 1  7-1  [2Jboom");
+    }
 }
