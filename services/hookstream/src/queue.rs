@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use hookstream_event::internal::limit;
 use hookstream_runtime::Settings;
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
@@ -78,7 +79,8 @@ enum Command {
     /// Show the phases of one issue, and why each waits
     Show {
         /// The issue whose plan it is
-        parent_issue: u32,
+        #[arg(value_parser = issue())]
+        parent_issue: i64,
         /// How to print them
         #[arg(long, value_enum, default_value_t)]
         format: Format,
@@ -146,12 +148,17 @@ Example of a plan:
     #[expect(clippy::doc_markdown, reason = "it is the text of --help")]
     Watch {
         /// Only phases of this issue's plan
-        #[arg(long, value_name = "NUMBER")]
-        parent_issue: Option<u32>,
+        #[arg(long, value_name = "NUMBER", value_parser = issue())]
+        parent_issue: Option<i64>,
         /// How to print them; json is one phase a line
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+}
+
+/// The issues that phases may have.
+pub(crate) fn issue() -> clap::builder::RangedI64ValueParser<i64> {
+    clap::value_parser!(i64).range(0..=limit::INTEGER)
 }
 
 /// Runs the command.

@@ -11,9 +11,9 @@ use hookstream_signature::Key;
 use secrecy::ExposeSecret as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::operator;
 use crate::output::{self, Format, progress};
 use crate::settings::{self, Usage};
+use crate::{operator, queue};
 
 mod announcement;
 mod hold;
@@ -70,8 +70,8 @@ pub(crate) struct Args {
     #[arg(long)]
     once: bool,
     /// Take phases of this issue's plan only, by a consumer of its own
-    #[arg(long, value_name = "NUMBER")]
-    parent_issue: Option<u32>,
+    #[arg(long, value_name = "NUMBER", value_parser = queue::issue())]
+    parent_issue: Option<i64>,
     /// How to print what became of each phase
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -101,7 +101,7 @@ pub(crate) async fn run(args: Args, settings: &Settings) -> anyhow::Result<ExitC
         reporter: Reporter::new(&settings.get("GATEWAY_URL").unwrap_or_default(), key),
         command,
         name,
-        parent_issue: args.parent_issue.map(i64::from),
+        parent_issue: args.parent_issue,
         lease,
     };
     let mut last = None;

@@ -14,7 +14,7 @@ const STREAM: &str = "PHASES";
 
 /// Prints each until a signal comes.
 pub(super) async fn run(
-    parent_issue: Option<u32>,
+    parent_issue: Option<i64>,
     format: Format,
     settings: &Settings,
 ) -> anyhow::Result<ExitCode> {

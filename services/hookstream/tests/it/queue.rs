@@ -140,6 +140,11 @@ async fn phases_are_removed_executed_and_retried_only_when_they_can_be() {
         place.done(&["execute", "config", "--reason", "now"]).await;
         let refused = place.queue(&["retry", "config"]).run().await.expect_code(1);
         assert!(refused.stderr.contains("only a failed phase can be retried (409)"), "{refused:?}");
+        let phase = phase.to_string().replace("\"config\"", "\"far\"").replace(":5,", ":9007199254740991,");
+        place.queue(&["enqueue", "-"]).stdin(&phase).run().await.expect_code(0);
+        let far = place.lines(&["show", "9007199254740991"], 1).await;
+        assert!(far[0].starts_with("far"), "the largest issue that there is: {far:?}");
+        place.done(&["rm", "far"]).await;
         place.done(&["rm", "config"]).await;
         eventually("it is gone", PATIENCE, async || {
             let done = place.queue(&["rm", "config"]).run().await;
