@@ -196,6 +196,18 @@ async fn what_the_backend_refuses_ends_with_1_and_its_reason() {
 }
 
 #[tokio::test]
+async fn a_backend_on_this_machine_is_asked_past_any_proxy() {
+    run_test(async || {
+        let place = Place::start().await;
+        for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "https_proxy"] {
+            place.queue(&["list"]).env(name, "http://127.0.0.1:1").run().await.expect_code(0);
+        }
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn changes_are_watched_until_ctrl_c() {
     run_test(async || {
         let place = Place::start().await;
