@@ -44,8 +44,8 @@ const ROLE: &str = "worker";
 ///
 /// A worker that dies leaves its phase to the next one (itself, started again, for example), HOOKSTREAM_WORK_LEASE after
 /// it last said that it was alive: the command then runs again from its beginning, with HOOKSTREAM_ATTEMPT 2, and must be
-/// able to. It never runs while the earlier run still does: on this machine a lock tells, and a worker that cannot reach
-/// NATS for nearly that long ends its command.
+/// able to. It never runs while the earlier run still does: on this machine a lock in HOOKSTREAM_DATA_DIR tells, and a worker
+/// that cannot reach NATS for nearly that long ends its command.
 #[expect(clippy::doc_markdown, reason = "it is the text of --help")]
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
