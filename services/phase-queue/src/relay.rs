@@ -140,9 +140,11 @@ impl Relay {
     /// Runs until dropped.
     pub(crate) async fn run(self) {
         let mut pause = PAUSE.0;
+        // Outlives a session: when something was announced is known nowhere else.
+        let mut leases = Leases::new(self.lease);
         loop {
             let mut worked = false;
-            let broken = match self.session(&mut worked).await {
+            let broken = match self.session(&mut leases, &mut worked).await {
                 Ok(never) => match never {},
                 Err(broken) => broken,
             };
@@ -155,9 +157,12 @@ impl Relay {
         }
     }
 
-    async fn session(&self, worked: &mut bool) -> Result<std::convert::Infallible, Broken> {
+    async fn session(
+        &self,
+        leases: &mut Leases,
+        worked: &mut bool,
+    ) -> Result<std::convert::Infallible, Broken> {
         let outbox = within(Outbox::open(&self.postgres)).await?;
-        let mut leases = Leases::new(self.lease);
         let mut tail = Tail::read(&self.bus).await?;
         loop {
             // An error is the end of that time.

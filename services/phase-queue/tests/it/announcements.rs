@@ -6,6 +6,7 @@ use hookstream_bus::Bus;
 use hookstream_phase_queue::PhaseQueue;
 use hookstream_test_support::{TestNats, eventually, run_test};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::support::{
     PATIENCE, Queue, Running, chain, command, completed, diamond, dump, failed, internal, pause, projection,
@@ -176,6 +177,36 @@ async fn a_phase_that_nobody_begins_is_announced_again() {
         let running = Running::start(&nats, &empty.database);
         wait_for_checkpoint(&empty.client, i64::try_from(last)?).await;
         assert_eq!(dump(&empty.client).await?, dump(&queue.client).await?);
+        running.stop().await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lease_counts_from_a_late_announcement_also_when_the_session_breaks() {
+    run_test(async || {
+        let nats = TestNats::start().await;
+        let queue = Queue::create().await;
+        let heard = Heard::on(&nats).await;
+        let lease = Duration::from_secs(3);
+        let enqueued = publish(&publisher(&nats).await, [chain(7, 1)]).await;
+        let stored = heard.0.message_at("WEBHOOKS", u64::try_from(enqueued)?).await?.expect("it was stored");
+        eventually("an event older than the lease", PATIENCE, async || {
+            let age = OffsetDateTime::now_utc() - stored.recorded_at;
+            if age > lease { Ok(()) } else { Err(age) }
+        })
+        .await;
+        let running = Running::start_as(projection().with_lease(lease), &nats, &queue.database);
+        heard.wait_for_count(1).await;
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                   WHERE datname = current_database() AND application_name = 'hookstream-phase-relay'";
+        assert_eq!(queue.client.execute(end, &[]).await?, 1);
+        heard.wait_for_count(2).await;
+        let mut times = Vec::new();
+        for sequence in 1..=2 {
+            times.push(heard.0.message_at("PHASES", sequence).await?.expect("it was told").recorded_at);
+        }
+        assert!(times[1] - times[0] >= lease, "{times:?}");
         running.stop().await
     })
     .await;
