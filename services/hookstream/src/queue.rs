@@ -283,8 +283,14 @@ fn print_receipt(api: &Api, reply: Reply<Value>, format: Format) -> anyhow::Resu
     }
     // So that whoever looks next sees what it did.
     let sequence = receipt["sequence"].as_u64().unwrap_or_default();
-    if let Err(problem) = api.follow(sequence) {
-        progress(format_args!("stored, and the queue will follow, but has not yet: {problem}"));
+    match api.outcome(sequence, receipt["event_id"].as_str().unwrap_or_default()) {
+        Ok(None) => {}
+        Ok(Some(error)) => {
+            return Ok(failed(&format!("{error} (it is stored, and a dead letter of phase_queue)")));
+        }
+        Err(problem) => {
+            progress(format_args!("stored, and the queue will follow, but has not yet: {problem}"));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -83,14 +83,21 @@ impl Api {
         Ok(reply(&answer.context(UNANSWERED)?))
     }
 
-    /// Returns once the queue has applied what was stored at `sequence`; else what keeps it, after 5 s at the latest while
-    /// the backend answers at all.
-    pub(super) fn follow(&self, sequence: u64) -> Result<(), String> {
-        let url = format!("{}/queue/config?min_sequence={sequence}", self.url);
+    /// Waits until the queue has applied the event that was stored at `sequence`, and says why it refused it, if it did.
+    /// An error says what keeps the queue, after 5 s at the latest while the backend answers at all.
+    pub(super) fn outcome(&self, sequence: u64, event_id: &str) -> Result<Option<String>, String> {
+        let url = format!(
+            "{}/dead-letters?projection=phase_queue&redriven=false&stream_sequence={sequence}&min_sequence={sequence}",
+            self.url
+        );
         let answer =
             http::without_body("GET", &url, &[], ANSWER_WITHIN).map_err(|error| format!("{error:#}"))?;
         match reply(&answer) {
-            Reply::Good(_) => Ok(()),
+            Reply::Good(page) => {
+                // One of a stream that was recreated meanwhile may have the same sequence.
+                let letter = Some(&page["items"][0]).filter(|letter| letter["event_id"] == event_id);
+                Ok(letter.map(|letter| letter["error"].as_str().unwrap_or_default().to_owned()))
+            }
             Reply::Problem(problem) => Err(problem),
         }
     }

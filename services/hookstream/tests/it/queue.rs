@@ -186,6 +186,12 @@ async fn what_the_backend_refuses_ends_with_1_and_its_reason() {
             "{done:?}"
         );
         assert_eq!(done.stdout, "");
+        // What only the queue itself can tell.
+        let lonely = PLAN.replace("phase_number = 1", "phase_number = 3");
+        let done = place.queue(&["enqueue", "-"]).stdin(&lonely).run().await.expect_code(1);
+        let why =
+            "refused: depends_on_phases of phase 2 has 1, which is neither in the plan nor in the queue";
+        assert!(done.stderr.starts_with(why) && done.stdout.contains("accepted"), "{done:?}");
         let wrong = place.queue(&["pause"]).env("HOOKSTREAM_API_TOKEN", "wrong").run().await.expect_code(1);
         assert!(wrong.stderr.contains("Commands need the bearer token (401)"), "{wrong:?}");
         let usage = place.queue(&["enqueue", "plan.yaml"]).run().await;
