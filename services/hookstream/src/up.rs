@@ -153,7 +153,7 @@ async fn make_streams(servers: &Servers) -> anyhow::Result<()> {
 
 async fn migrate_all(servers: &Servers) -> anyhow::Result<()> {
     let settings = PgSettings::from_url(&servers.database_url)?;
-    let mut client = Connection::open(&settings, "hookstream-up").await.context("connect to Postgres")?;
+    let mut client = Connection::open(&settings, "hookstream-up").await?;
     let applied = migrate(&mut client, &MIGRATIONS).await.context("migrate the database")?;
     if !applied.is_empty() {
         progress(format_args!("{} migrations applied", applied.len()));

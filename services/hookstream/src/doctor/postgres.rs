@@ -22,12 +22,14 @@ pub(super) async fn examine(settings: &Settings) -> anyhow::Result<Vec<Finding>>
         Err(error) => return Err(error.into()),
         Ok(postgres) => {
             let asked = tokio::time::timeout(ANSWER_WITHIN, ask(&postgres)).await;
-            let problem = match asked {
+            let at = postgres.describe();
+            match asked {
                 Ok(Ok(findings)) => return Ok(findings),
-                Ok(Err(error)) => exit::chain(&error),
-                Err(_) => format!("no answer within {} s", ANSWER_WITHIN.as_secs()),
-            };
-            format!("{}: {problem}", postgres.describe())
+                // Says where.
+                Ok(Err(error @ StoreError::Connect { .. })) => exit::chain(&error),
+                Ok(Err(error)) => format!("{at}: {}", exit::chain(&error)),
+                Err(_) => format!("{at}: no answer within {} s", ANSWER_WITHIN.as_secs()),
+            }
         }
     };
     let advice = "start Postgres (deploy/up starts one), or correct DATABASE_URL (or PGHOST, PGUSER, …)";
