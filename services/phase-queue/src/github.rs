@@ -74,11 +74,11 @@ pub(crate) fn step(event: &RecordedEvent, rules: &Rules) -> Result<Option<Step>,
 fn opened_or_closed(event: &RecordedEvent) -> Result<Step, InvalidBody> {
     let body = SELECTION.read(&form::json(&event.envelope.content_type, &event.payload)?)?;
     let issue = issue_number(&body)?;
-    if event.subject.action.as_str() == "reopened" {
-        return Ok(Step::Reopen { issue });
-    }
     let repository = body.text("repository.full_name").map(str::to_owned);
-    Ok(Step::Close { issue, repository })
+    Ok(match event.subject.action.as_str() {
+        "reopened" => Step::Reopen { issue, repository },
+        _ => Step::Close { issue, repository },
+    })
 }
 
 /// Neither by a bot nor with the bot marker, or workflows that report on GitHub would start each other.

@@ -170,7 +170,7 @@ impl Queue {
                 self.with_phase(&queue_id, |plan, place| Ok(plan.expire(place, announcement, paused, now)))
             }
             Step::Close { issue, repository } => Ok(self.close(issue, repository.as_deref(), now)),
-            Step::Reopen { issue } => Ok(self.reopen(issue, now)),
+            Step::Reopen { issue, repository } => Ok(self.reopen(issue, repository.as_deref(), now)),
             Step::SetPaused(paused) => Ok(self.set_paused(paused, now)),
             Step::SetMaxConcurrent(max_concurrent) => Ok(self.set_max_concurrent(max_concurrent, now)),
         }

@@ -113,8 +113,8 @@ fn an_issue_that_is_closed_or_opened_again_says_which() {
         step(&recorded("issues", "d-1", &body), &rules(None)).unwrap()
     };
     let repository = Some("octo-org/octo-repo".to_owned());
-    assert_eq!(step_of("closed"), Some(Step::Close { issue: 42, repository }));
-    assert_eq!(step_of("reopened"), Some(Step::Reopen { issue: 42 }));
+    assert_eq!(step_of("closed"), Some(Step::Close { issue: 42, repository: repository.clone() }));
+    assert_eq!(step_of("reopened"), Some(Step::Reopen { issue: 42, repository }));
 }
 
 #[test]

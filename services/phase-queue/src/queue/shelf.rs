@@ -28,11 +28,14 @@ impl Shelf {
         }
     }
 
-    fn take(&mut self, issue: i64) -> Vec<PhaseEnqueued> {
+    fn take(&mut self, issue: i64, repository: Option<&str>) -> Vec<PhaseEnqueued> {
+        let is_meant = |phase: &PhaseEnqueued| {
+            phase.parent_issue == issue && !is_of_another(&phase.phase_data.json, repository)
+        };
         let ids: Vec<String> = self
             .phases
             .values()
-            .filter(|(phase, _)| phase.parent_issue == issue)
+            .filter(|(phase, _)| is_meant(phase))
             .map(|(phase, _)| phase.queue_id.clone())
             .collect();
         let mut taken = Vec::with_capacity(ids.len());
@@ -51,9 +54,6 @@ impl Shelf {
 
 impl Queue {
     /// The issue was closed: its phases that have not begun go.
-    ///
-    /// Issues of two repositories may have one number: a phase that says which repository it is of, goes with the issue
-    /// of that one alone.
     pub(super) fn close(&mut self, issue: i64, repository: Option<&str>, now: Moment) -> Effect {
         let key = PlanKey::Issue(issue);
         let Some(plan) = self.plans.get_mut(&key) else { return Effect::Unchanged(Unchanged::NoPhase) };
@@ -71,8 +71,7 @@ impl Queue {
             else {
                 continue;
             };
-            let of = content.get("repository").and_then(Value::as_str);
-            if of.zip(repository).is_some_and(|(of, closed)| !of.eq_ignore_ascii_case(closed)) {
+            if is_of_another(&content, repository) {
                 continue;
             }
             let enqueued = plan.phase(place).as_enqueued(content);
@@ -90,8 +89,8 @@ impl Queue {
 
     /// The issue was opened again: its phases come back, behind all others, but for those whose place was taken
     /// meanwhile.
-    pub(super) fn reopen(&mut self, issue: i64, now: Moment) -> Effect {
-        let mut back = self.shelf.take(issue);
+    pub(super) fn reopen(&mut self, issue: i64, repository: Option<&str>, now: Moment) -> Effect {
+        let mut back = self.shelf.take(issue, repository);
         let plan = self.plans.get(&PlanKey::Issue(issue));
         let is_free = |phase: &PhaseEnqueued| {
             let current = plan.and_then(|plan| plan.current(phase.phase_number));
@@ -109,4 +108,11 @@ impl Queue {
         // Nothing is left to refuse.
         self.enqueue(back, false, now).unwrap_or(Effect::Unchanged(Unchanged::NoPhase))
     }
+}
+
+/// Issues of two repositories may have one number: a phase that says which repository it is of, goes and comes with the
+/// issue of that one alone.
+fn is_of_another(content: &Map<String, Value>, repository: Option<&str>) -> bool {
+    let of = content.get("repository").and_then(Value::as_str);
+    of.zip(repository).is_some_and(|(of, named)| !of.eq_ignore_ascii_case(named))
 }

@@ -56,6 +56,8 @@ pub enum Step {
     Reopen {
         /// The issue.
         issue: i64,
+        /// Its repository.
+        repository: Option<String>,
     },
     /// Stop or resume announcing.
     SetPaused(bool),
@@ -148,7 +150,7 @@ impl Concerns {
             Step::Retry { queue_id } => self.include_id(queue_id, Reach::Far),
             Step::Dequeue { queue_id } => self.include_id(queue_id, Reach::History),
             Step::Report(report) => self.include_reported(report),
-            Step::Close { issue, .. } | Step::Reopen { issue } => {
+            Step::Close { issue, .. } | Step::Reopen { issue, .. } => {
                 self.turnover += 2 * i64::from(NUMBERS);
                 self.issues.insert(*issue);
                 // Whoever had the number before counts again once the last one is taken out.

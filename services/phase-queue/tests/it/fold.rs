@@ -32,7 +32,7 @@ pub(crate) fn event(random: &mut Random) -> (SampleEvent, Step) {
     match random.below(20) {
         // GitHub counts from 1.
         0 if issue > 0 => (issue_event(issue, "closed"), Step::Close { issue, repository }),
-        1 if issue > 0 => (issue_event(issue, "reopened"), Step::Reopen { issue }),
+        1 if issue > 0 => (issue_event(issue, "reopened"), Step::Reopen { issue, repository }),
         _ => {
             let sample = internal_event(issue, random);
             let event = internal::decode(&sample.payload, None).expect("valid in itself");

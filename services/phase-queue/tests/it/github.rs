@@ -145,3 +145,24 @@ async fn closing_an_issue_takes_its_phases_out_and_reopening_puts_them_back() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_issue_that_is_reopened_in_another_repository_brings_nothing_back() {
+    run_test(async || {
+        let issue = |action: &str, repository: &str| {
+            let issue = json!({"id": 900, "number": 42, "title": "Crash", "body": null});
+            let body = json!({"action": action, "issue": issue, "repository": {"full_name": repository}});
+            SampleEvent::github("issues", &hookstream_test_support::unique_id(), &body)
+        };
+        let mut queue = Queue::create().await;
+        queue
+            .apply([commented("d-1", 42, 901, "adw_plan_iso"), issue("closed", "octo-org/octo-repo")])
+            .await?;
+        assert_eq!(queue.apply([issue("reopened", "octo-org/other")]).await?, [""; 0]);
+        assert_eq!(queue.states(42).await?, "", "its own issue is closed");
+        queue.apply([issue("reopened", "Octo-Org/octo-repo")]).await?;
+        assert_eq!(queue.states(42).await?, "ready");
+        Ok(())
+    })
+    .await;
+}

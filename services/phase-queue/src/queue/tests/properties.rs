@@ -60,7 +60,7 @@ fn step(issue: i64) -> impl Strategy<Value = Step> {
         1 => id.clone().prop_map(|(_, queue_id)| Step::RequestExecution { queue_id }),
         2 => (id, 1..4_i32).prop_map(|((_, queue_id), announcement)| Step::Expire { queue_id, announcement }),
         1 => Just(Step::Close { issue, repository: None }),
-        1 => Just(Step::Reopen { issue }),
+        1 => Just(Step::Reopen { issue, repository: None }),
         1 => any::<bool>().prop_map(Step::SetPaused),
         1 => (1..4_i32).prop_map(Step::SetMaxConcurrent),
     ]
@@ -377,7 +377,7 @@ proptest! {
             | Step::Expire { queue_id, .. }
             | Step::RequestExecution { queue_id } => queue_id.split('-').next()?.parse().ok(),
             Step::Report(report) => report.phase_number.and(report.parent_issue),
-            Step::Close { issue, .. } | Step::Reopen { issue } => Some(*issue),
+            Step::Close { issue, .. } | Step::Reopen { issue, .. } => Some(*issue),
             Step::SetPaused(_) | Step::SetMaxConcurrent(_) => None,
         };
         let steps: Vec<Step> = steps.into_iter().filter(|step| issue(step).is_some()).collect();

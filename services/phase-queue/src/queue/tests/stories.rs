@@ -254,18 +254,16 @@ fn times_are_those_of_the_events() {
 
 #[test]
 fn closing_an_issue_takes_out_what_has_not_begun_and_reopening_puts_it_back() {
-    let close = || Step::Close { issue: 7, repository: Some("octo-org/octo-repo".to_owned()) };
+    let repository = || Some("octo-org/octo-repo".to_owned());
+    let close = || Step::Close { issue: 7, repository: repository() };
+    let reopen = || Step::Reopen { issue: 7, repository: repository() };
     let story = given([diamond(7), completed(7, 1), start(7, 2), close()]).then(7, "completed running");
     let story = story.when(close()).then_unchanged(Unchanged::NoPhase, 7, "completed running");
-    let story = story.when(Step::Reopen { issue: 7 }).then(7, "completed running ready queued");
+    let story = story.when(reopen()).then(7, "completed running ready queued");
     assert_eq!(story.queue.control().active, 2);
-    story.when(Step::Reopen { issue: 7 }).then_unchanged(
-        Unchanged::NoPhase,
-        7,
-        "completed running ready queued",
-    );
+    story.when(reopen()).then_unchanged(Unchanged::NoPhase, 7, "completed running ready queued");
     // Whoever took the place meanwhile keeps it.
-    given([chain(7, 2), close(), Step::Enqueue(named_phase("other", 7, 1, &[])), Step::Reopen { issue: 7 }])
+    given([chain(7, 2), close(), Step::Enqueue(named_phase("other", 7, 1, &[])), reopen()])
         .then(7, "ready queued");
     given([chain(8, 1), close()]).then(8, "ready");
 }
@@ -275,11 +273,16 @@ fn an_issue_of_another_repository_is_another_issue() {
     let mut phase = phase(7, 1, &[]);
     phase.phase_data.json.insert("repository".to_owned(), "octo-org/octo-repo".into());
     let close = |repository: &str| Step::Close { issue: 7, repository: Some(repository.to_owned()) };
+    let reopen = |repository: &str| Step::Reopen { issue: 7, repository: Some(repository.to_owned()) };
     given([Step::Enqueue(phase)])
         .when(close("octo-org/other"))
         .then_unchanged(Unchanged::NoPhase, 7, "ready")
         .when(close("Octo-Org/octo-repo"))
-        .then(7, "");
+        .then(7, "")
+        .when(reopen("octo-org/other"))
+        .then_unchanged(Unchanged::NoPhase, 7, "")
+        .when(reopen("octo-org/octo-repo"))
+        .then(7, "ready");
 }
 
 #[test]
