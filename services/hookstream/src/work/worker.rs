@@ -161,23 +161,14 @@ impl Worker {
         message: &Message,
         stop: &CancellationToken,
     ) -> anyhow::Result<Outcome> {
-        let news = match phase.news(&self.bus, message).await {
-            Ok(news) => news,
-            Err(error) => {
-                progress(format_args!("cannot look what became of {}: {error}", phase.queue_id));
-                tokio::time::sleep(PAUSE).await;
-                return Ok(Outcome::Again);
-            }
-        };
-        match news {
-            News::Over(status) => return Ok(Outcome::Skipped(format!("{} is {status}", phase.queue_id))),
-            // On the first attempt it cannot be ours, nor that of a worker which shares our consumer.
-            News::Running if message.attempt == 1 => {
-                return Ok(Outcome::Skipped(format!("{} runs elsewhere", phase.queue_id)));
-            }
-            News::Running | News::None => {}
+        if let Some(outcome) = self.settled(&phase, message).await {
+            return Ok(outcome);
         }
-        let Some(lock) = self.lock(&phase, stop).await? else { return Ok(Outcome::Again) };
+        let Some((lock, waited)) = self.lock(&phase, stop).await? else { return Ok(Outcome::Again) };
+        // Whoever had the lock may have brought the phase to its end.
+        if waited && let Some(outcome) = self.settled(&phase, message).await {
+            return Ok(outcome);
+        }
         let Some(stored) =
             until(stop, self.reporter.post(&phase.report_id("started"), &started(&phase))).await
         else {
@@ -205,12 +196,30 @@ impl Worker {
         Ok(Outcome::Ran(Ended { phase, error: run.error, took: run.took }))
     }
 
-    /// The right to run the phase on this machine; `None` if the worker shall stop before it is to be had.
-    async fn lock(&self, phase: &Phase, stop: &CancellationToken) -> anyhow::Result<Option<Lock>> {
+    /// What becomes of an announcement whose phase is not to be run, as far as is known now; else `None`.
+    async fn settled(&self, phase: &Phase, message: &Message) -> Option<Outcome> {
+        match phase.news(&self.bus, message).await {
+            Ok(News::Over(status)) => Some(Outcome::Skipped(format!("{} is {status}", phase.queue_id))),
+            // On the first attempt it cannot be ours, nor that of a worker which shares our consumer.
+            Ok(News::Running) if message.attempt == 1 => {
+                Some(Outcome::Skipped(format!("{} runs elsewhere", phase.queue_id)))
+            }
+            Ok(News::Running | News::None) => None,
+            Err(error) => {
+                progress(format_args!("cannot look what became of {}: {error}", phase.queue_id));
+                tokio::time::sleep(PAUSE).await;
+                Some(Outcome::Again)
+            }
+        }
+    }
+
+    /// The right to run the phase on this machine, and whether it had to be waited for; `None` if the worker shall stop
+    /// before it is to be had.
+    async fn lock(&self, phase: &Phase, stop: &CancellationToken) -> anyhow::Result<Option<(Lock, bool)>> {
         let mut told = false;
         loop {
             if let Some(lock) = Lock::take(&self.command.locks, &phase.queue_id)? {
-                return Ok(Some(lock));
+                return Ok(Some((lock, told)));
             }
             if !told {
                 told = true;

@@ -56,13 +56,23 @@ impl Running {
         Lines(lines)
     }
 
+    /// The same of its standard error.
+    pub(crate) fn errors(&mut self) -> Lines {
+        let (send, lines) = std::sync::mpsc::channel();
+        let output = BufReader::new(self.child.stderr.take().unwrap());
+        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+        Lines(lines)
+    }
+
     pub(crate) async fn end(mut self) -> Done {
         let output = tokio::task::spawn_blocking(move || {
             let (mut stdout, mut stderr) = (String::new(), String::new());
             if let Some(mut output) = self.child.stdout.take() {
                 output.read_to_string(&mut stdout).unwrap();
             }
-            self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+            if let Some(mut output) = self.child.stderr.take() {
+                output.read_to_string(&mut stderr).unwrap();
+            }
             Done { code: self.child.wait().unwrap().code().unwrap_or(-1), stdout, stderr }
         });
         output.await.unwrap()

@@ -269,6 +269,36 @@ async fn the_phase_of_a_worker_that_was_killed_runs_again_and_never_beside_what_
 }
 
 #[tokio::test]
+async fn a_phase_that_ended_while_its_lock_was_waited_for_does_not_run_again() {
+    run_test(async || {
+        let place = Place::start().await;
+        place.announce("q-1", "ready", 1).await;
+        let script = "echo begin >> log; while ! [ -e go ]; do sleep 0.05; done";
+        let first = place.worker(script, &["--once"]).env("HOOKSTREAM_WORK_LEASE", "60s").spawn();
+        eventually("the command runs", PATIENCE, async || place.file("log").is_some()).await;
+        place.announce("q-1", "running", 1).await;
+        // It gives their consumer a lease that the first one does not keep.
+        let mut second = place.worker(script, &[]).env("HOOKSTREAM_WORK_LEASE", "1s").spawn();
+        let mut errors = second.errors();
+        let mut hears = async |text: &str| {
+            eventually("the second worker", PATIENCE, async || {
+                errors.try_next().filter(|line| line.contains(text))
+            })
+            .await
+        };
+        hears("an earlier run of q-1 still lives").await;
+        place.announce("q-1", "completed", 1).await;
+        std::fs::write(place.folder.path().join("go"), "")?;
+        first.end().await.expect_code(0);
+        hears("passes over phases.7.1.ready: q-1 is completed").await;
+        assert_eq!(place.file("log").unwrap(), "begin\n");
+        assert_eq!(place.count("workflow.completed").await, 1);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_announcement_that_is_over_is_passed_over() {
     run_test(async || {
         let place = Place::start().await;
