@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -14,7 +14,10 @@ const ARRIVES_WITHIN: Duration = Duration::from_secs(2);
 
 /// Reads along, and passes it on.
 #[derive(Debug)]
-pub(super) struct Tail(mpsc::Receiver<String>);
+pub(super) struct Tail {
+    kept: Arc<Mutex<VecDeque<u8>>>,
+    ended: mpsc::Receiver<()>,
+}
 
 impl Tail {
     /// Begins to read, and to write all of it to `onward`.
@@ -22,24 +25,30 @@ impl Tail {
         mut errors: impl Read + Send + 'static,
         mut onward: impl Write + Send + 'static,
     ) -> std::io::Result<Self> {
-        let (send, tail) = mpsc::sync_channel(1);
+        let (send, ended) = mpsc::sync_channel(1);
+        let tail = Self { kept: Arc::default(), ended };
+        let kept = Arc::clone(&tail.kept);
         thread::Builder::new().name("command's errors".to_owned()).spawn(move || {
-            let (mut kept, mut buffer) = (VecDeque::new(), [0; 4096]);
+            let mut buffer = [0; 4096];
             while let Ok(count @ 1..) = errors.read(&mut buffer) {
                 // Nobody is left to read it if that is closed.
                 let _ = onward.write_all(&buffer[..count]);
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 kept.extend(&buffer[..count]);
-                kept.drain(..kept.len().saturating_sub(BYTES_MAX));
+                let surplus = kept.len().saturating_sub(BYTES_MAX);
+                kept.drain(..surplus);
             }
             // Nobody waits for it after `ARRIVES_WITHIN`.
-            let _ = send.send(text(kept.make_contiguous()));
+            let _ = send.send(());
         })?;
-        Ok(Self(tail))
+        Ok(tail)
     }
 
-    /// The end of it; nothing, if something that left the command's process group still writes.
+    /// The end of it; what has come so far, if something that left the command's process group could still write.
     pub(super) fn read(self) -> String {
-        self.0.recv_timeout(ARRIVES_WITHIN).unwrap_or_default()
+        // An error means that it could.
+        let _ = self.ended.recv_timeout(ARRIVES_WITHIN);
+        text(self.kept.lock().unwrap_or_else(PoisonError::into_inner).make_contiguous())
     }
 }
 
@@ -70,5 +79,12 @@ mod tests {
             "{long}"
         );
         assert_eq!(read("x".repeat(20_000)).len(), BYTES_MAX);
+    }
+
+    #[test]
+    fn what_was_written_is_told_though_somebody_keeps_the_pipe_open() {
+        let (errors, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(b"no such file\n").unwrap();
+        assert_eq!(Tail::of(errors, std::io::sink()).unwrap().read(), "no such file");
     }
 }
