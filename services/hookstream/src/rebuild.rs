@@ -10,7 +10,7 @@ use hookstream_phase_queue::PhaseQueue;
 use hookstream_projection::Projection;
 use hookstream_runtime::Settings;
 use hookstream_store::generation::{self, Generation, LIVE, State};
-use hookstream_store::{Connection, PgSettings, leadership};
+use hookstream_store::{Connection, PgSettings, SessionTimeouts, leadership};
 use hookstream_task_log::TaskLog;
 
 use crate::operator;
@@ -128,6 +128,12 @@ struct Work<'w, F> {
 }
 
 impl<P: Projection, F: Fn() -> anyhow::Result<P>> Work<'_, F> {
+    /// A session for statements that read whole tables, as long as that takes.
+    async fn reader(&self) -> anyhow::Result<Connection> {
+        let endless = SessionTimeouts { statement: Duration::ZERO, ..self.postgres.timeouts() };
+        operator::session(&self.postgres.clone().with_timeouts(endless), SESSION).await
+    }
+
     async fn run(&mut self) -> anyhow::Result<ExitCode> {
         let purpose = format!("rebuild of {}", P::NAME);
         if !leadership::try_lock(&self.session, &purpose).await? {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use hookstream_projection::Projection;
 use hookstream_store::generation::{self, Differing, Generation, Kind};
-use hookstream_store::{Connection, IsolationLevel, SessionTimeouts, leadership};
+use hookstream_store::{Connection, IsolationLevel, leadership};
 use serde_json::json;
 
 use super::build::{NEAR, STREAM};
@@ -111,8 +111,7 @@ impl<P: Projection, F: Fn() -> anyhow::Result<P>> Work<'_, F> {
                 return Ok(None);
             }
         };
-        let endless = SessionTimeouts { statement: Duration::ZERO, ..self.postgres.timeouts() };
-        let mut reader = Connection::open(&self.postgres.clone().with_timeouts(endless), SESSION).await?;
+        let mut reader = self.reader().await?;
         let tx = reader.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
         let tx = tx.start().await?;
         // The first statement takes the snapshot, in which both stand at one event.

@@ -38,8 +38,9 @@ impl<P: Projection, F: Fn() -> anyhow::Result<P>> Work<'_, F> {
         let first =
             if stream.messages == 0 { stream.last_sequence + 1 } else { stream.first_sequence.max(1) };
         let mut lost = Vec::new();
+        let reader = self.reader().await?;
         for origin in P::ORIGINS {
-            lost.push((origin.0, generation::rows_before(&self.session, *origin, first).await?));
+            lost.push((origin.0, generation::rows_before(&reader, *origin, first).await?));
         }
         let plan = Plan { live, stream, events: ahead.messages, first, lost };
         tell(format_args!(
