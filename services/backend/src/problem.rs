@@ -61,6 +61,11 @@ pub enum Problem {
         /// For the log.
         reason: String,
     },
+    /// 503: the stream cannot be read.
+    NoStream {
+        /// For the log.
+        reason: String,
+    },
     /// 503: the stream did not take the event.
     NotStored {
         /// For the log.
@@ -134,6 +139,9 @@ impl Problem {
             Self::Unavailable { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The read models are not available now")
             }
+            Self::NoStream { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The stream is not available now")
+            }
             Self::NotStored { .. } => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "not-stored",
@@ -191,7 +199,7 @@ impl Problem {
     fn log(&self, request_id: Option<RequestId>, path: &str) {
         let id = request_id.map(|id| id.to_string()).unwrap_or_default();
         match self {
-            Self::Unavailable { reason } | Self::NotStored { reason } => {
+            Self::Unavailable { reason } | Self::NoStream { reason } | Self::NotStored { reason } => {
                 tracing::warn!(request_id = id, path, reason, "request {id} not answered: {reason}");
             }
             Self::Internal { reason } => {

@@ -34,7 +34,7 @@ pub(super) async fn live(
     let reader = reader.map_err(|problem| match problem {
         NoReader::Full => Problem::TooManyReaders,
         NoReader::Beyond => Problem::parameter(name, "is beyond the end of the stream"),
-        NoReader::Bus(error) => Problem::Unavailable { reason: error.to_string() },
+        NoReader::Bus(error) => Problem::NoStream { reason: error.to_string() },
     })?;
     let mut response = Body::from_stream(reader.into_stream()).into_response();
     let headers = response.headers_mut();
