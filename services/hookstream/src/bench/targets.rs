@@ -148,6 +148,8 @@ impl Plan<'_> {
             // All deliveries come from one address and one source.
             ("HOOKSTREAM_CLIENT_RATE_MAX", "1000000"),
             ("HOOKSTREAM_SOURCE_RATE_MAX", "1000000"),
+            ("HOOKSTREAM_CLIENT_CONNECTIONS_MAX", "1000000"),
+            ("HOOKSTREAM_CONNECTION_REQUESTS_MAX", "1000000"),
             ("GITHUB_WEBHOOK_SECRET", self.secret),
             ("INTERNAL_WEBHOOK_SECRET", self.secret),
             ("NATS_URL", &server.nats.url("gateway")),

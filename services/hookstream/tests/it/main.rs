@@ -4,6 +4,7 @@
 
 mod audit_list;
 mod audit_proofs;
+mod bench;
 mod command;
 mod doctor;
 mod flood;
