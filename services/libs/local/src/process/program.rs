@@ -158,8 +158,7 @@ impl Program {
     /// Starts the child on a thread of its own.
     pub fn spawn(mut self) -> io::Result<Process> {
         let (started, outcome) = mpsc::sync_channel(1);
-        let mut name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        name.truncate(15); // what the kernel keeps of a thread's name
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (ends_group, held) = (self.ends_group, self.held.take());
         thread::Builder::new().name(name).spawn(move || {
             let inherited = held.as_ref().map_or(Ok(()), inherit);

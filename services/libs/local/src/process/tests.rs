@@ -23,6 +23,15 @@ fn a_program_that_does_not_exist_ends_at_once_with_a_failure() {
 }
 
 #[test]
+fn a_program_may_have_any_name() {
+    let folder = tempfile::tempdir().unwrap();
+    // The kernel keeps 15 bytes of a thread's name, and the 15th is in the middle of a letter.
+    let path = folder.path().join("fourteen-bytesä");
+    std::os::unix::fs::symlink("/bin/true", &path).unwrap();
+    assert!(Program::new(&path).spawn().unwrap().wait().success());
+}
+
+#[test]
 fn a_child_that_ignores_the_request_to_stop_is_killed() {
     let child = shell("trap '' TERM; echo ready; while :; do sleep 0.05; done")
         .stdout(Stdio::piped())
