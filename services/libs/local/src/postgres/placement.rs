@@ -22,6 +22,8 @@ pub(super) fn place(wanted: &Path, account: Account, notes: &mut Vec<String>) ->
     let folder = folder.canonicalize().doing(|| format!("find {}", folder.display()))?;
     let wanted = folder.join(name);
     if let Ok(target) = std::fs::read_link(&wanted) {
+        // One that somebody else made may be relative.
+        let target = folder.join(target);
         files::create_dir(target.parent().unwrap_or(Path::new(ELSEWHERE)), 0o711)?;
         return Ok(target);
     }

@@ -121,3 +121,13 @@ fn data_in_a_folder_closed_to_user_postgres_goes_elsewhere_and_is_found_again() 
         std::fs::remove_dir_all(folder.parent().unwrap()).unwrap();
     }
 }
+
+#[test]
+fn data_that_was_moved_behind_a_relative_link_is_found() {
+    let scratch = Scratch::new("postgres").unwrap();
+    let wanted = scratch.path().join("postgres");
+    std::os::unix::fs::symlink("moved/postgres", &wanted).unwrap();
+    let account = Account::for_postgres().unwrap();
+    let found = placement::place(&wanted, account, &mut Vec::new()).unwrap();
+    assert_eq!(found, scratch.path().canonicalize().unwrap().join("moved/postgres"));
+}
