@@ -1,7 +1,7 @@
 //! The server's monitoring pages: what cannot be asked over NATS itself.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpStream, ToSocketAddrs as _};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -65,13 +65,15 @@ struct Config {
     max_storage: u64,
 }
 
+/// How long connecting to one address, and each wait for bytes, may take.
+const TIMEOUT: Duration = Duration::from_secs(4);
+
 /// One page over HTTP/1.0: the answer ends with the connection. A client library would be the only other use of one here.
 fn page(address: &str, path: &str) -> Result<String, MonitorError> {
-    const TIMEOUT: Duration = Duration::from_secs(4);
     const PAGE_BYTES_MAX: u64 = 1 << 20;
-    let target =
-        address.to_socket_addrs().ok().and_then(|mut found| found.next()).ok_or(MonitorError::Address)?;
-    let mut stream = TcpStream::connect_timeout(&target, TIMEOUT)?;
+    let targets: Vec<SocketAddr> =
+        address.to_socket_addrs().map(Iterator::collect).map_err(|_| MonitorError::Address)?;
+    let mut stream = connect(&targets)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
@@ -80,4 +82,33 @@ fn page(address: &str, path: &str) -> Result<String, MonitorError> {
     let (head, body) = answer.split_once("\r\n\r\n").ok_or(MonitorError::Unreadable)?;
     let ok = head.split(' ').nth(1) == Some("200");
     ok.then(|| body.to_owned()).ok_or(MonitorError::Unreadable)
+}
+
+/// `localhost` is two addresses, and the server listens on one of them.
+fn connect(targets: &[SocketAddr]) -> Result<TcpStream, MonitorError> {
+    let mut outcome = Err(MonitorError::Address);
+    for target in targets {
+        outcome = TcpStream::connect_timeout(target, TIMEOUT).map_err(MonitorError::from);
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_server_is_found_at_any_address_of_its_name() {
+        let [quiet, server] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let targets = [&quiet, &server].map(|listener| listener.local_addr().unwrap());
+        drop(quiet);
+        assert_eq!(connect(&targets).unwrap().peer_addr().unwrap(), targets[1]);
+        assert!(matches!(connect(&targets[..1]), Err(MonitorError::Io(_))));
+        assert!(matches!(connect(&[]), Err(MonitorError::Address)));
+    }
 }
