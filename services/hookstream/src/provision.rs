@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use hookstream_bus::Bus;
 use hookstream_bus::topology::{Change, Difference, Topology};
+use hookstream_bus::{Bus, BusError};
 use hookstream_runtime::Settings;
 use serde_json::{Value, json};
 
@@ -44,9 +44,7 @@ pub(crate) async fn run(args: Args, settings: &Settings) -> anyhow::Result<ExitC
     let differences = topology.plan(&bus).await.context("compare with the server");
     let differences = differences.map_err(|error| operator::explain(&bus, error))?;
     let remaining = if args.apply && !differences.is_empty() {
-        let remaining = topology.apply(&bus, &differences).await.context("apply")?;
-        tell(&bus, &differences, &remaining).await;
-        remaining
+        apply(&bus, &topology, &differences).await.context("apply")?
     } else {
         differences.clone()
     };
@@ -56,8 +54,25 @@ pub(crate) async fn run(args: Args, settings: &Settings) -> anyhow::Result<ExitC
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Tells the trail what was changed.
-pub(crate) async fn tell(bus: &Bus, differences: &[Difference], remaining: &[Difference]) {
+/// Creates and changes what `differences` name, and tells the trail what was changed: that is not undone when the server
+/// refuses a later one.
+pub(crate) async fn apply(
+    bus: &Bus,
+    topology: &Topology,
+    differences: &[Difference],
+) -> Result<Vec<Difference>, BusError> {
+    let outcome = topology.apply(bus, differences).await;
+    let remaining = match &outcome {
+        Ok(remaining) => Ok(remaining.clone()),
+        Err(_) => topology.plan(bus).await,
+    };
+    if let Ok(remaining) = remaining {
+        tell(bus, differences, &remaining).await;
+    }
+    outcome
+}
+
+async fn tell(bus: &Bus, differences: &[Difference], remaining: &[Difference]) {
     let applied = differences.iter().filter(|difference| !remaining.contains(difference));
     let applied: Vec<String> = applied.map(ToString::to_string).collect();
     if !applied.is_empty() {

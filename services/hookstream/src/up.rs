@@ -142,8 +142,7 @@ async fn make_streams(servers: &Servers) -> anyhow::Result<()> {
     bus.wait_connected(CONNECT_WITHIN).await.context("connect to NATS")?;
     let topology = Topology::embedded();
     let differences = topology.plan(&bus).await.context("compare the streams with schemas/streams")?;
-    let remaining = topology.apply(&bus, &differences).await.context("make the streams")?;
-    provision::tell(&bus, &differences, &remaining).await;
+    let remaining = provision::apply(&bus, &topology, &differences).await.context("make the streams")?;
     for difference in &remaining {
         progress(format_args!("left as it is: {difference}"));
     }

@@ -1,7 +1,9 @@
 use hookstream_bus::{BusError, Operation};
 use hookstream_test_support::TestNats;
+use serde_json::{Value, json};
 
 use crate::command::Hookstream;
+use crate::nats_client::PlainClient;
 
 fn provision(nats: &TestNats, role: &str, args: &[&str]) -> Hookstream {
     Hookstream::new(&[&["provision"], args].concat()).env("NATS_URL", &nats.url(role))
@@ -40,6 +42,26 @@ async fn apply_makes_what_is_missing_once() {
     let applied = act.details["applied"].as_array().unwrap();
     assert_eq!(applied.len(), first["differences"].as_array().unwrap().len());
     assert!(applied.contains(&"stream WEBHOOKS: missing".into()), "{applied:?}");
+}
+
+#[tokio::test]
+async fn what_was_changed_before_the_server_refused_something_is_told_to_the_trail() {
+    let nats = TestNats::start().await;
+    let mut plain = PlainClient::connect(&nats, "operator");
+    let stream = plain.request("$JS.API.STREAM.INFO.WEBHOOKS", "");
+    let mut stream = serde_json::from_slice::<Value>(&stream).unwrap()["config"].take();
+    stream["discard"] = "old".into();
+    plain.request("$JS.API.STREAM.UPDATE.WEBHOOKS", &stream.to_string());
+    // Another stream has taken what one of ours is for.
+    plain.request("$JS.API.STREAM.DELETE.REJECTIONS", "");
+    let other = json!({ "name": "OTHER", "subjects": ["rejections.>"] });
+    plain.request("$JS.API.STREAM.CREATE.OTHER", &other.to_string());
+
+    let done = provision(&nats, "operator", &["--apply"]).run().await.expect_code(1);
+    assert!(done.stderr.contains("stream REJECTIONS: subjects overlap"), "{done:?}");
+    let act = nats.connect("operator").await.message_at("OPERATIONS", 1).await.unwrap().unwrap();
+    let act = Operation::read(&act.subject, &act.payload).unwrap();
+    assert_eq!(act.details["applied"], json!(["stream WEBHOOKS: discard is old, should be new"]));
 }
 
 #[tokio::test]
