@@ -163,11 +163,12 @@ pub(super) async fn of_syncs(plan: &Plan<'_>, deliveries: &mut Deliveries) -> an
     ])
 }
 
-/// A script that behaves as nats-server does, with its fsyncs written to a file; nothing without strace.
+/// A script that behaves as nats-server does, with its fsyncs written to a file; nothing where strace cannot trace, as
+/// in a container that forbids it.
 fn traced_server(plan: &Plan<'_>, folder: &Path) -> anyhow::Result<Option<PathBuf>> {
-    let strace = std::process::Command::new("strace").arg("-V").output();
+    let strace = std::process::Command::new("strace").args(OPTIONS.split(' ')).arg("true").output();
     if !strace.is_ok_and(|output| output.status.success()) {
-        crate::output::progress("strace is not installed: fsyncs are not counted");
+        crate::output::progress("strace is not installed or may not trace: fsyncs are not counted");
         return Ok(None);
     }
     let server = match plan.settings.get("HOOKSTREAM_NATS_SERVER") {
@@ -176,9 +177,8 @@ fn traced_server(plan: &Plan<'_>, folder: &Path) -> anyhow::Result<Option<PathBu
     };
     std::fs::create_dir_all(folder)?;
     let script = folder.join("nats-server.sh");
-    // With -D the server stays our child, and strace is its grandchild.
     let text = format!(
-        "#!/bin/sh\nexec strace -D -f --seccomp-bpf -qq -e trace=fsync,fdatasync -o '{}' '{}' \"$@\"\n",
+        "#!/bin/sh\nexec strace {OPTIONS} -o '{}' '{}' \"$@\"\n",
         folder.join(SYNCS).display(),
         server.display()
     );
@@ -186,6 +186,9 @@ fn traced_server(plan: &Plan<'_>, folder: &Path) -> anyhow::Result<Option<PathBu
     std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
     Ok(Some(script))
 }
+
+/// How strace is asked for fsyncs. With -D the server stays our child, and strace is its grandchild.
+const OPTIONS: &str = "-D -f --seccomp-bpf -qq -e trace=fsync,fdatasync";
 
 /// Where strace writes a line for each fsync.
 const SYNCS: &str = "syncs.log";
