@@ -114,19 +114,29 @@ impl Run {
         Ok(Self { github: key(&secrets.github)?, internal: key(&secrets.internal)?, issue, suffix })
     }
 
-    fn send(&self, sample: &'static Sample, gateway: &str) -> anyhow::Result<Sent> {
+    /// A body that no demo before had: an issue asks for a workflow only once, and a body that comes again under another
+    /// id is a suspected replay.
+    fn body(&self, sample: &Sample) -> anyhow::Result<Value> {
         let mut body: Value = serde_json::from_str(sample.body).with_context(|| sample.name)?;
-        let id = format!("demo-{}-{}", self.suffix, sample.name.replace('.', "-"));
-        let signed = if sample.source == "github" {
-            // Another issue than last time: one asks for a workflow only once.
+        if sample.source == "github" {
+            body["demo"] = self.suffix.as_str().into();
             for field in ["/issue/id", "/issue/number"] {
                 if let Some(number) = body.pointer_mut(field) {
                     *number = (self.issue + 1).into();
                 }
             }
-            Signed::github(&self.github, sample.event, &id, serde_json::to_vec(&body)?, false)
         } else {
             self.renew(&mut body);
+        }
+        Ok(body)
+    }
+
+    fn send(&self, sample: &'static Sample, gateway: &str) -> anyhow::Result<Sent> {
+        let body = self.body(sample)?;
+        let id = format!("demo-{}-{}", self.suffix, sample.name.replace('.', "-"));
+        let signed = if sample.source == "github" {
+            Signed::github(&self.github, sample.event, &id, serde_json::to_vec(&body)?, false)
+        } else {
             Signed::internal(&self.internal, &id, unix_now()?, serde_json::to_vec(&body)?)
         };
         let url = format!("{gateway}{}", signed.path);
@@ -211,4 +221,21 @@ async fn print(database: &Connection, sent: &Sent) -> anyhow::Result<bool> {
         }
     }
     Ok(complete && !rows.iter().any(|(table, _)| *table == "dead_letters"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_demo_sends_no_body_of_the_first() {
+        let run = |issue, suffix: &str| {
+            let key = || Key::new("demo", b"secret").unwrap();
+            Run { github: key(), internal: key(), issue, suffix: suffix.to_owned() }
+        };
+        for sample in &samples::ALL {
+            let [one, other] = [run(1, "one"), run(4, "other")].map(|run| run.body(sample).unwrap());
+            assert_ne!(one, other, "{}", sample.name);
+        }
+    }
 }
