@@ -99,6 +99,7 @@ async fn serve(
 ) -> anyhow::Result<ExitCode> {
     let data_dir = DataDir::open(&data_dir(settings))?;
     let secrets = Secrets::load(&data_dir, settings)?;
+    servers::wait_for_predecessor(&data_dir).await?;
     let addresses = Addresses::choose(settings)?;
     let (servers, nats, postgres) = servers::start(&data_dir, &secrets, &addresses, settings).await?;
     stack.keep_server(nats);

@@ -1,6 +1,7 @@
 //! nats-server and Postgres as child processes.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use hookstream_local::process::Process;
@@ -28,6 +29,17 @@ pub(super) struct Servers {
     pub(super) database_url: String,
 }
 
+/// Waits until the Postgres of an `up` that was killed has ended, and given up its port. The kernel ends the others at
+/// once.
+pub(super) async fn wait_for_predecessor(data_dir: &DataDir) -> anyhow::Result<()> {
+    let postgres = postgres_dir(data_dir);
+    Ok(spawn_blocking(move || PostgresServer::wait_for_predecessor(&postgres)).await??)
+}
+
+fn postgres_dir(data_dir: &DataDir) -> PathBuf {
+    data_dir.path().join("postgres")
+}
+
 /// Starts both at once and waits until they serve.
 pub(super) async fn start(
     data_dir: &DataDir,
@@ -43,7 +55,7 @@ pub(super) async fn start(
         ..NatsOptions::in_dir(data_dir.path().join("nats"), secrets.nats.clone())
     };
     let postgres = PostgresOptions {
-        data_dir: data_dir.path().join("postgres"),
+        data_dir: postgres_dir(data_dir),
         listen: addresses.postgres,
         password: text(&secrets.postgres),
         log_file: data_dir.log("postgres"),

@@ -57,6 +57,13 @@ impl PostgresServer {
         Ok(Self { options, process, addr, notes })
     }
 
+    /// Waits for a server on this data that is on its way out: its parent was killed a moment ago, and it has its port
+    /// until it has ended its sessions.
+    pub fn wait_for_predecessor(data_dir: &Path) -> Result<(), LocalError> {
+        // What is not there has nobody serving it.
+        data_dir.canonicalize().map_or(Ok(()), |data_dir| end_of_predecessor(&data_dir))
+    }
+
     /// As [`PostgresServer::start`], for tests: the data begins as a copy of a prepared data directory that is kept
     /// between runs, the password is the kept one's and the port is free.
     pub fn start_from_template(data_dir: impl Into<PathBuf>, durable: bool) -> Result<Self, LocalError> {

@@ -85,6 +85,17 @@ fn a_second_server_on_the_same_data_is_refused() {
 }
 
 #[test]
+fn the_port_of_a_server_that_was_told_to_end_is_free_once_it_was_waited_for() {
+    let scratch = Scratch::new("postgres").unwrap();
+    let data_dir = scratch.path().join("postgres");
+    PostgresServer::wait_for_predecessor(&data_dir).unwrap();
+    let server = PostgresServer::start_from_template(&data_dir, false).unwrap();
+    server.process().signal(Death::Quit);
+    PostgresServer::wait_for_predecessor(&data_dir).unwrap();
+    Listen::new(server.addr(), "HOOKSTREAM_POSTGRES_ADDR").check_free().unwrap();
+}
+
+#[test]
 fn a_taken_port_names_the_setting() {
     let scratch = Scratch::new("postgres").unwrap();
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
