@@ -40,8 +40,8 @@ pub enum SettingsError {
 
 impl NatsSettings {
     /// Reads the settings that the `nats` command has too: `NATS_URL` (one address or several with commas between,
-    /// default `nats://127.0.0.1:4222`; may hold `user:password@`), `NATS_USER` and `NATS_PASSWORD`, `NATS_CREDS`,
-    /// `NATS_NKEY` (file of a seed), `NATS_CA`, `NATS_CERT` and `NATS_KEY` (files).
+    /// default `nats://127.0.0.1:4222`; may hold `user:password@`, which wins over `NATS_USER`), `NATS_USER` and
+    /// `NATS_PASSWORD`, `NATS_CREDS`, `NATS_NKEY` (file of a seed), `NATS_CA`, `NATS_CERT` and `NATS_KEY` (files).
     ///
     /// `role` is the user's role in nats.conf: it names the connection and the inbox prefix `_INBOX_<role>`.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>, role: &str) -> Result<Self, SettingsError> {
@@ -59,7 +59,10 @@ impl NatsSettings {
         if servers.is_empty() {
             return Err(SettingsError::Url);
         }
-        login = stated_login(&get)?.unwrap_or(login);
+        login = match (login, stated_login(&get)?) {
+            (login, None) | (login @ Login::User { .. }, Some(Login::User { .. })) => login,
+            (_, Some(stated)) => stated,
+        };
         Ok(Self {
             servers,
             login,
@@ -188,9 +191,11 @@ mod tests {
     }
 
     #[test]
-    fn user_and_password_of_their_own_win_over_the_url() {
-        let pairs = [("NATS_URL", "nats://a:b@one"), ("NATS_USER", "c"), ("NATS_PASSWORD", "d")];
-        assert_eq!(user(&read(&pairs).unwrap()), Some(("c", "d")));
+    fn user_and_password_of_the_url_win_as_they_do_with_the_nats_command() {
+        let own = [("NATS_USER", "c"), ("NATS_PASSWORD", "d")];
+        let with = |url| read(&[&[("NATS_URL", url)], &own[..]].concat()).unwrap();
+        assert_eq!(user(&with("nats://one")), Some(("c", "d")));
+        assert_eq!(user(&with("nats://a:b@one")), Some(("a", "b")));
     }
 
     #[test]
