@@ -1,6 +1,6 @@
 use std::hash::{BuildHasher, RandomState};
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use crate::LocalError;
 
@@ -67,6 +67,16 @@ pub struct Reserved {
     _listener: TcpListener,
 }
 
+/// Where to reach what listens on every interface.
+pub(crate) fn reachable(addr: SocketAddr) -> SocketAddr {
+    let ip: IpAddr = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, addr.port())
+}
+
 /// Some ports, in no order, that the system gives to no outgoing connection (Linux gives them from 32768 up). The port
 /// of a server that was killed must still be free when it is started again, and a busy client could have got it.
 fn quiet_ports() -> impl Iterator<Item = u16> {
@@ -104,5 +114,13 @@ mod tests {
         let distinct: std::collections::BTreeSet<_> = held.iter().map(|reserved| reserved.addr).collect();
         assert_eq!(distinct.len(), 100);
         assert!(Listen::new(held[0].addr, "A").check_free().is_err());
+    }
+
+    #[test]
+    fn what_listens_everywhere_is_reached_on_loopback() {
+        let reached = |addr: &str| reachable(addr.parse().unwrap()).to_string();
+        assert_eq!(reached("0.0.0.0:1"), "127.0.0.1:1");
+        assert_eq!(reached("[::]:1"), "[::1]:1");
+        assert_eq!(reached("192.0.2.1:1"), "192.0.2.1:1");
     }
 }

@@ -1,11 +1,12 @@
 use std::fmt::Write;
 use std::io::{Read, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::{Doing, tail};
+use crate::listen::reachable;
 use crate::process::{self, Death, Process, Program};
 use crate::{Listen, LocalError, Passwords, files, find};
 
@@ -268,16 +269,6 @@ fn forget_ports(data_dir: &Path) {
 fn ports_files(data_dir: &Path) -> impl Iterator<Item = PathBuf> {
     let entries = std::fs::read_dir(data_dir).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "ports"))
-}
-
-/// Where to reach what listens on every interface.
-fn reachable(addr: SocketAddr) -> SocketAddr {
-    let ip: IpAddr = match addr.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, addr.port())
 }
 
 /// Whether `/healthz` says 200, which it does once JetStream has recovered its streams.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::account::Account;
 use crate::error::{Doing, tail};
 use crate::find::PostgresBinaries;
+use crate::listen::reachable;
 use crate::process::{self, Death, Process, Program};
 use crate::{Listen, LocalError, files};
 
@@ -159,7 +160,7 @@ fn spawn_until_ready(
         let addr = options.listen.resolve()?;
         let process = spawn(binaries, account, options, addr)?;
         match wait_until_ready(&process, options) {
-            Ok(()) => return Ok((process, addr)),
+            Ok(()) => return Ok((process, reachable(addr))),
             Err(LocalError::Ended { tail, .. })
                 if options.listen.addr.port() == 0 && tail.contains("already in use") && tries < TRIES => {}
             Err(error) => {

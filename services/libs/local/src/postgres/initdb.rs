@@ -1,5 +1,6 @@
 //! Makes data directories, and keeps a prepared one for tests.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -46,7 +47,7 @@ pub(super) fn copy_template(data_dir: &Path, account: Account) -> Result<String,
     let base = scratch::base()?;
     let name: String = binaries.version.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '.').collect();
     // The number counts changes to what is in the template.
-    let template = base.join(format!("postgres-{name}-1"));
+    let template = base.join(format!("postgres-{name}-2"));
     let _making = scratch::lock(&base.join("template.lock"))?;
     if !template.is_dir() {
         make_template(&binaries, account, &base, &template)?;
@@ -108,6 +109,7 @@ fn make(
     let made = run(initdb, "initdb", account, log);
     std::fs::remove_file(&password_file).doing(|| format!("remove {}", password_file.display()))?;
     made?;
+    admit_from_everywhere(data_dir)?;
     // A server of a single user needs no client and no port; it reads statements from its standard input.
     let statement = sibling(data_dir, "sql");
     std::fs::write(&statement, format!("CREATE DATABASE {OWNER}\n"))
@@ -122,6 +124,16 @@ fn make(
     let created = run(single, NAME, account, log);
     std::fs::remove_file(&statement).doing(|| format!("remove {}", statement.display()))?;
     created
+}
+
+/// initdb lets in who comes from this machine's loopback. Who can come from elsewhere is up to where the server listens.
+fn admit_from_everywhere(data_dir: &Path) -> Result<(), LocalError> {
+    let path = data_dir.join("pg_hba.conf");
+    let append = || -> std::io::Result<()> {
+        let mut file = std::fs::File::options().append(true).open(&path)?;
+        file.write_all(b"host all all all scram-sha-256\n")
+    };
+    append().doing(|| format!("add to {}", path.display()))
 }
 
 fn run(program: Program, name: &'static str, account: Account, log: &Path) -> Result<(), LocalError> {

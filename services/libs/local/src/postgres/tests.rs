@@ -1,6 +1,6 @@
 use super::*;
 use crate::Scratch;
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 
 fn options(scratch: &Scratch) -> PostgresOptions {
@@ -48,6 +48,26 @@ fn a_wrong_password_is_refused() {
     assert_eq!(psql(&server.url("hookstream"), "SELECT 1").unwrap(), "1");
     let wrong = format!("postgres://hookstream:wrong@{}/hookstream", server.addr());
     assert!(psql(&wrong, "SELECT 1").unwrap_err().contains("password authentication failed"));
+}
+
+#[test]
+fn what_listens_everywhere_lets_the_owner_in_from_everywhere() {
+    let scratch = Scratch::new("postgres").unwrap();
+    let everywhere = Listen::new("0.0.0.0:0".parse().unwrap(), "HOOKSTREAM_POSTGRES_ADDR");
+    let server = PostgresServer::start(PostgresOptions { listen: everywhere, ..options(&scratch) }).unwrap();
+    assert!(server.addr().ip().is_loopback(), "{}", server.addr());
+    assert_eq!(psql(&server.url("hookstream"), "SELECT 1").unwrap(), "1");
+    let Some(ip) = address_of_this_machine() else { return };
+    let url = server.url_at("hookstream", SocketAddr::new(ip, server.addr().port()));
+    assert_eq!(psql(&url, "SELECT 1").unwrap(), "1");
+    assert!(psql(&url.replace(":pw@", ":wrong@"), "SELECT 1").unwrap_err().contains("authentication failed"));
+}
+
+/// The one that others would reach it under; nothing is sent to find out.
+fn address_of_this_machine() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.connect("192.0.2.1:9").ok()?;
+    Some(socket.local_addr().unwrap().ip()).filter(|ip| !ip.is_loopback())
 }
 
 #[test]
