@@ -3,14 +3,19 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::macros::datetime;
+use time::{OffsetDateTime, UtcOffset};
 
 use crate::consumer::ConsumerInfo;
 use crate::{Bus, BusError, Consumer, Message, PullLimits};
 
 /// How long the server keeps a reader's consumer that nobody pulls from.
 const ABANDONED_AFTER: Duration = Duration::from_mins(2);
+
+/// Nothing is stored outside of these. The server counts nanoseconds in 64 bits, and takes a time that does not fit, such
+/// as one of the year 2300, for another.
+const TIMES: (OffsetDateTime, OffsetDateTime) = (OffsetDateTime::UNIX_EPOCH, datetime!(2262-01-01 0:00 UTC));
 
 /// Where a reader begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,8 +109,8 @@ impl Bus {
             }
             Start::Time(time) => {
                 config["deliver_policy"] = "by_start_time".into();
-                // Fails only for years outside 0..=9999, which no parser of ours lets in.
-                config["opt_start_time"] = time.format(&Rfc3339).unwrap_or_default().into();
+                let time = time.clamp(TIMES.0, TIMES.1).to_offset(UtcOffset::UTC).format(&Rfc3339);
+                config["opt_start_time"] = time.expect("a year of four digits, in UTC").into();
             }
             Start::New => config["deliver_policy"] = "new".into(),
         }

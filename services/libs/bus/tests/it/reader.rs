@@ -5,6 +5,7 @@ use std::time::Duration;
 use hookstream_bus::topology::Topology;
 use hookstream_bus::{Ahead, BusError, Message, PullLimits, Reader, Selection, Start};
 use time::OffsetDateTime;
+use time::macros::datetime;
 
 use crate::harness::{STREAM, event_on, gateway, provisioned, soon, store};
 
@@ -46,6 +47,24 @@ async fn a_reader_begins_where_it_is_told_and_keeps_the_order() {
     let first = read(&mut reader, 7).await[0].stream_sequence;
     assert_eq!(first, messages[10].stream_sequence);
     assert_eq!(reader.position(), Some(first + 7));
+}
+
+#[tokio::test]
+async fn times_that_nothing_could_be_stored_at_are_before_or_behind_everything() {
+    let nats = provisioned(Topology::embedded()).await;
+    store(&gateway(&nats).await, 2).await;
+    let bus = nats.connect("operator").await;
+    let ahead = async |time| bus.ahead(STREAM, Start::Time(time), &Selection::default()).await.unwrap();
+    for past in
+        [datetime!(-0712-01-01 0:00 UTC), datetime!(1000-01-01 0:00 UTC), datetime!(1677-01-01 0:00 UTC)]
+    {
+        assert_eq!(ahead(past).await, Ahead { first: 1, messages: 2 }, "{past}");
+    }
+    for future in
+        [datetime!(2200-01-01 0:00 UTC), datetime!(2300-01-01 0:00 UTC), datetime!(9999-12-31 0:00 UTC)]
+    {
+        assert_eq!(ahead(future).await, Ahead { first: 3, messages: 0 }, "{future}");
+    }
 }
 
 #[tokio::test]
