@@ -97,9 +97,16 @@ fn print(args: &Args, differences: &[Difference], remaining: &[Difference]) -> a
             output::table(["WHAT", "FIELD", "IS", "SHOULD BE", "OUTCOME"], &rows)?;
         }
     }
+    let fixed = |found: &&Difference| matches!(found.change, Change::Field { editable: false, .. });
     match (differences.len(), args.apply, remaining.len()) {
         (0, ..) => progress("streams and consumers are as they should be"),
-        (_, false, count) => progress(format_args!("{}; --apply mends that", counted(count))),
+        (_, false, count) => match differences.iter().filter(fixed).count() {
+            0 => progress(format_args!("{}; --apply mends that", counted(count))),
+            fixed => progress(format_args!(
+                "{}; --apply mends all but {fixed} of that, which the server cannot change in place",
+                counted(count)
+            )),
+        },
         (count, true, 0) => progress(format_args!("{} mended", counted(count))),
         (_, true, left) => progress(format_args!(
             "{} left that the server cannot change in place: a consumer may be deleted and provisioned again; a stream \

@@ -45,6 +45,18 @@ async fn apply_makes_what_is_missing_once() {
 }
 
 #[tokio::test]
+async fn what_the_server_cannot_change_is_not_promised_to_be_mended() {
+    let nats = TestNats::start_empty().await;
+    let mut plain = PlainClient::connect(&nats, "operator");
+    let stream = json!({ "name": "REJECTIONS", "subjects": ["rejections.*.*"], "storage": "memory" });
+    plain.request("$JS.API.STREAM.CREATE.REJECTIONS", &stream.to_string());
+    let shown = provision(&nats, "operator", &[]).run().await.expect_code(0);
+    assert!(shown.stderr.contains("--apply mends all but 1 of that"), "{shown:?}");
+    let done = provision(&nats, "operator", &["--apply"]).run().await.expect_code(1);
+    assert!(done.stderr.contains("1 difference left that the server cannot change in place"), "{done:?}");
+}
+
+#[tokio::test]
 async fn what_was_changed_before_the_server_refused_something_is_told_to_the_trail() {
     let nats = TestNats::start().await;
     let mut plain = PlainClient::connect(&nats, "operator");
