@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use hookstream_bus::topology::Topology;
+use hookstream_bus::topology::{Change, Topology};
 use hookstream_bus::{Bus, NatsSettings};
 use hookstream_runtime::{Settings, process};
 use hookstream_store::{Connection, MigrationSet, PgSettings, migrate};
@@ -144,8 +144,10 @@ async fn make_streams(servers: &Servers) -> anyhow::Result<()> {
     let topology = Topology::embedded();
     let differences = topology.plan(&bus).await.context("compare the streams with schemas/streams")?;
     let remaining = provision::apply(&bus, &topology, &differences).await.context("make the streams")?;
-    for difference in &remaining {
-        progress(format_args!("left as it is: {difference}"));
+    // What is made needs no word; what an operator had changed is theirs to know of.
+    for difference in differences.iter().filter(|difference| difference.change != Change::Missing) {
+        let outcome = if remaining.contains(difference) { "left as it is" } else { "changed" };
+        progress(format_args!("{outcome}: {difference}"));
     }
     bus.drain().await;
     Ok(())
