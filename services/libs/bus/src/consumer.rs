@@ -10,8 +10,9 @@ use crate::api::code;
 use crate::connection::REQUEST_TIMEOUT;
 use crate::{Bus, BusError, Message};
 
-/// How much longer than asked for we wait for the server to end a pull.
-const GRACE: Duration = Duration::from_secs(1);
+/// How much longer than asked for we wait for the server to end a pull. A large message takes its time over a slow
+/// connection; one that is dead is noticed as soon, by its pings.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Room for what the server counts besides headers and payload: the subject and the ack subject.
 const FRAME_BYTES: usize = 4096;

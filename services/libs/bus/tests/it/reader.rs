@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use hookstream_bus::topology::Topology;
-use hookstream_bus::{Ahead, BusError, Message, PullLimits, Reader, Selection, Start};
+use hookstream_bus::{Ahead, Bus, BusError, Message, PullLimits, Reader, Selection, Start};
+use hookstream_test_support::CutProxy;
 use time::OffsetDateTime;
 use time::macros::datetime;
 
@@ -107,6 +108,21 @@ async fn a_reader_goes_on_where_it_was_after_the_server_restarted() {
     }
     assert_eq!(sequences(&read(&mut reader, 4).await), [6, 7, 8, 9]);
     reader.end().await;
+}
+
+#[tokio::test]
+async fn a_large_message_is_waited_for_over_a_slow_connection() {
+    let nats = provisioned(Topology::embedded()).await;
+    let (subject, headers, _) = crate::harness::event(1);
+    let body = vec![b'x'; 10 << 20];
+    gateway(&nats).await.publish(subject, headers, body.into()).await.unwrap();
+    let proxy = CutProxy::start(nats.client_addr()).await;
+    let bus = Bus::connect(&nats.settings_at("operator", proxy.addr())).await.unwrap();
+    bus.wait_connected(Duration::from_secs(10)).await.unwrap();
+    // At most 64 KiB pass at once: some 4 MB a second.
+    proxy.delay(Duration::from_millis(15));
+    let mut reader = bus.reader(STREAM, Start::Sequence(1), Selection::default());
+    assert_eq!(read(&mut reader, 1).await[0].payload.len(), 10 << 20);
 }
 
 #[tokio::test]
