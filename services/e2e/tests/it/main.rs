@@ -9,6 +9,7 @@ mod phase_crash;
 mod phases;
 mod restart;
 mod rollups;
+mod sources;
 mod tables;
 
 // The rows that the pure fold of a history makes, as the tests of the phase queue have them.

@@ -122,14 +122,10 @@ pub(super) fn all(
         ("HOOKSTREAM_BACKEND_ADDR", addresses.backend.to_string()),
         ("HOOKSTREAM_API_TOKEN", text(&secrets.api_token)),
     ];
-    let mut gateway = vec![
-        ("HOOKSTREAM_GATEWAY_ADDR", addresses.gateway.to_string()),
-        ("GITHUB_WEBHOOK_SECRET", text(&secrets.github)),
-        ("INTERNAL_WEBHOOK_SECRET", text(&secrets.internal)),
-    ];
-    for name in ["GITHUB_WEBHOOK_SECRET_PREVIOUS", "INTERNAL_WEBHOOK_SECRET_PREVIOUS"] {
-        gateway.extend(settings.secret(name).map(|secret| (name, text(&secret))));
-    }
+    let mut gateway = vec![("HOOKSTREAM_GATEWAY_ADDR", addresses.gateway.to_string())];
+    gateway.extend(webhook_secrets(secrets, settings));
+    // For its tables of sources, which are read again when the file changes.
+    gateway.extend(settings.get("HOOKSTREAM_CONFIG").map(|path| ("HOOKSTREAM_CONFIG", path)));
     Ok(vec![
         plan("phase-queue", "phase_queue", projection(addresses.phase_queue))?,
         plan("task-log", "task_log", projection(addresses.task_log))?,
@@ -137,6 +133,27 @@ pub(super) fn all(
         plan("backend", "backend", backend)?,
         plan("gateway", "gateway", gateway)?,
     ])
+}
+
+/// What webhooks are verified with. Of a secret that is in a file the gateway gets the file: it reads it again when it
+/// changes.
+fn webhook_secrets(secrets: &Secrets, settings: &Settings) -> Vec<(&'static str, String)> {
+    let all = [
+        ("GITHUB_WEBHOOK_SECRET", "GITHUB_WEBHOOK_SECRET_FILE", Some(&secrets.github)),
+        ("GITHUB_WEBHOOK_SECRET_PREVIOUS", "GITHUB_WEBHOOK_SECRET_PREVIOUS_FILE", None),
+        ("INTERNAL_WEBHOOK_SECRET", "INTERNAL_WEBHOOK_SECRET_FILE", Some(&secrets.internal)),
+        ("INTERNAL_WEBHOOK_SECRET_PREVIOUS", "INTERNAL_WEBHOOK_SECRET_PREVIOUS_FILE", None),
+    ];
+    all.into_iter()
+        .filter_map(|(name, name_of_file, made)| {
+            let given = settings.secret_settings(name);
+            if let Some(file) = given.as_ref().and_then(|given| given.file()) {
+                return Some((name_of_file, file.display().to_string()));
+            }
+            let secret = made.cloned().or_else(|| settings.secret(name))?;
+            Some((name, text(&secret)))
+        })
+        .collect()
 }
 
 /// Where checkpoints of the audit trail are appended to: in the data directory, unless set.
