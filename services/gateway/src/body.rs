@@ -58,12 +58,18 @@ pub(crate) fn check_declared_size(headers: &HeaderMap, limits: &BodyLimits) -> R
 /// A body on its way.
 pub(crate) struct Arriving<B> {
     body: B,
+    begun: bool,
     over: bool,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Arriving<B> {
     pub(crate) fn new(body: B) -> Self {
-        Self { over: body.is_end_stream(), body }
+        Self { begun: false, over: body.is_end_stream(), body }
+    }
+
+    /// Whether reading has begun, which asks a client that waits to be told for its body.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// What is left to read; `None` if all of it has been read.
@@ -74,6 +80,7 @@ impl<B: Body<Data = Bytes> + Unpin> Arriving<B> {
     /// Reads the whole of it within the limits. Its room is free again once it and all its clones are dropped.
     pub(crate) async fn read(&mut self, limits: &BodyLimits, room: &ClientRoom) -> Result<Bytes, Refusal> {
         let start = Instant::now();
+        self.begun = true;
         // Most bodies come in one piece, which needs no copy.
         let (mut only, mut taken) = (Bytes::new(), Taken::default());
         let mut pieces = Pieces::default();

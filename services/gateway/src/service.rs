@@ -115,8 +115,9 @@ impl<S: Sink> Shared<S> {
         };
         let mut answer = result
             .unwrap_or_else(|refusal| self.refuse(&self.limit(refusal, &context), &context, &head.headers));
+        let waits = head.headers.contains_key(EXPECT) && !body.has_begun();
         if let Some(left) = body.left() {
-            self.leave(left, &head.headers, &mut answer);
+            self.leave(left, waits, &mut answer);
         }
         self.metrics.answered(context.source, answer.status().as_u16(), start.elapsed());
         answer
@@ -236,10 +237,10 @@ impl<S: Sink> Shared<S> {
     }
 
     /// Answers before the body has been read: nothing else comes on this connection.
-    fn leave(&self, body: Incoming, headers: &HeaderMap, answer: &mut Answer) {
+    fn leave(&self, body: Incoming, waits: bool, answer: &mut Answer) {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         // Reading would send `100 Continue` to a client that waits to be told whether to send at all.
-        if headers.contains_key(EXPECT) {
+        if waits {
             return;
         }
         let (limits, shutdown) = (self.config.body, self.shutdown.clone());

@@ -75,6 +75,24 @@ async fn chunks_without_end_are_413() {
     .await;
 }
 
+/// H3: a client that asked first, was told to go on, and sends everything before it looks.
+#[tokio::test]
+async fn a_client_that_was_told_to_continue_can_read_the_413() {
+    run_test(async || {
+        let nats = TestNats::start().await;
+        let gateway = TestGateway::start(&nats).await;
+        let mut connection = RawConnection::open(gateway.addr).await?;
+        let asking = "transfer-encoding: chunked\r\nexpect: 100-continue\r\n";
+        connection.send(head(&github_delivery("issues", ISSUE), asking).as_bytes()).await?;
+        assert_eq!(connection.read_some().await?, "HTTP/1.1 100 Continue\r\n\r\n");
+        // More than sockets hold of what nobody reads.
+        connection.send(&chunked(&vec![b'x'; MIB_25 + 20_000_000], 100_000)).await?;
+        refused_raw(&connection.read_all().await?, 413, "body_too_large");
+        Ok(())
+    })
+    .await;
+}
+
 /// H3: the smallest chunks that there are.
 #[tokio::test]
 async fn a_body_in_chunks_of_one_byte_is_stored_to_the_byte() {
