@@ -153,6 +153,16 @@ fn a_body_without_its_events_own_key_is_refused() {
     assert!(describe_text("star", r#"{"action":"deleted"}"#).is_err());
 }
 
+#[test]
+fn a_review_of_a_deployment_need_not_name_its_reviewers() {
+    // GitHub's description of its webhooks promises them of a request only.
+    let body = r#"{"action":"approved","workflow_run":{"id":3},"since":"2026-01-01T00:00:00Z","repository":{"url":"https://x/r"}}"#;
+    assert_eq!(
+        summary("deployment_review", body),
+        "com.github.deployment_review.approved https://x/r 3 received webhooks.github.deployment_review.approved"
+    );
+}
+
 // R4
 #[test]
 fn a_sample_relabelled_as_an_event_that_starts_work_is_refused() {
