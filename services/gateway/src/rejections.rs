@@ -22,6 +22,7 @@ use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::metrics::GatewayMetrics;
 use crate::refusal::Refusal;
@@ -55,6 +56,8 @@ struct Shared {
     sender: mpsc::Sender<Record>,
     receiver: tokio::sync::Mutex<mpsc::Receiver<Record>>,
     ids: Ids,
+    /// Owns those that are being digested.
+    digesting: TaskTracker,
     /// Nothing more will be refused.
     closing: CancellationToken,
     /// All was told.
@@ -93,6 +96,7 @@ impl Rejections {
             sender,
             receiver: tokio::sync::Mutex::new(receiver),
             ids: Ids::new(),
+            digesting: TaskTracker::new(),
             closing: CancellationToken::new(),
             closed: CancellationToken::new(),
         }))
@@ -181,6 +185,8 @@ impl Rejections {
 
     /// Says that nothing more will be refused, and waits a moment until all was told.
     pub(crate) async fn close(&self) {
+        self.0.digesting.close();
+        let _ = timeout(LAST_WORDS, self.0.digesting.wait()).await;
         self.0.closing.cancel();
         // A publication in hand, and the last words.
         let _ = timeout(LAST_WORDS * 2, self.0.closed.cancelled()).await;
@@ -212,8 +218,21 @@ impl Shared {
 }
 
 impl Telling {
-    /// Digests the body, if all of it was read, and queues the record. Where the queue is full it is counted instead.
-    pub(crate) fn tell(mut self, body: Option<&Bytes>) {
+    /// Queues the record, with the digest of the body, if all of that was read. It waits for nothing.
+    pub(crate) fn tell(self, body: Option<Bytes>) {
+        const ASIDE_BYTES_MIN: usize = 128 * 1024;
+        match body {
+            // Hashing takes its time. The body keeps its room meanwhile.
+            Some(body) if body.len() >= ASIDE_BYTES_MIN => {
+                let digesting = self.rejections.0.digesting.clone();
+                digesting.spawn_blocking(move || self.queue(Some(&body)));
+            }
+            body => self.queue(body.as_ref()),
+        }
+    }
+
+    /// Where the queue is full it is counted instead.
+    fn queue(mut self, body: Option<&Bytes>) {
         self.request.body_sha256 = body.map(|body| BodyDigest::of(body).to_string());
         self.request.body_bytes = body.map(Bytes::len);
         let record = Record::of_one(&self.key, self.address, self.at, self.request);

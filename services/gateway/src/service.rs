@@ -218,7 +218,6 @@ impl<S: Sink> Shared<S> {
 
     /// Tells the stream of refusals about this one; it waits for nothing.
     fn tell(&self, refusal: &Refusal, context: &Context, headers: &HeaderMap) {
-        const ASIDE_BYTES_MIN: usize = 128 * 1024;
         let refused = Refused {
             source: context.source.to_owned(),
             address: context.address,
@@ -227,13 +226,7 @@ impl<S: Sink> Shared<S> {
             status: refusal.status().as_u16(),
         };
         let Some(telling) = self.rejections.note(refused, headers) else { return };
-        match context.body.get().cloned() {
-            // Hashing takes its time. The body keeps its room meanwhile.
-            Some(body) if body.len() >= ASIDE_BYTES_MIN => {
-                self.discards.spawn_blocking(move || telling.tell(Some(&body)));
-            }
-            body => telling.tell(body.as_ref()),
-        }
+        telling.tell(context.body.get().cloned());
     }
 
     /// Answers before the body has been read: nothing else comes on this connection.

@@ -234,3 +234,18 @@ async fn what_was_refused_before_a_shutdown_is_told_before_its_end() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_large_body_that_was_refused_before_a_shutdown_is_told_before_its_end() {
+    run_test(async || {
+        let nats = TestNats::start().await;
+        let gateway = TestGateway::start(&nats).await;
+        let forged = github_delivery("issues", ISSUE).with_body("x".repeat(25 * 1024 * 1024));
+        refused(&gateway.send(&forged).await, 401, "unauthorized");
+        gateway.stop().await?;
+        let (_, record) = told(&nats, 1).await.remove(0);
+        assert_eq!(record["body_bytes"], forged.body.len());
+        Ok(())
+    })
+    .await;
+}
