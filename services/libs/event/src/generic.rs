@@ -29,7 +29,7 @@ pub struct Fields {
     pub event: Vec<Field>,
     /// What was done, where the event does not say it.
     pub action: Vec<Field>,
-    /// When it happened: RFC 3339, or Unix seconds.
+    /// When it happened: RFC 3339, Unix seconds, or as GitLab writes it: `2015-05-17 18:08:09 UTC`.
     pub time: Vec<Field>,
 }
 
@@ -144,7 +144,12 @@ fn time(
 ) -> Option<OffsetDateTime> {
     let text = text(field, header, found)?;
     let unix = |text: &str| OffsetDateTime::from_unix_timestamp(text.parse().ok()?).ok();
-    OffsetDateTime::parse(&text, &Rfc3339).ok().or_else(|| unix(&text)).and_then(in_utc)
+    let rfc3339 = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
+    let gitlab = |text: &str| {
+        let (date, time) = text.strip_suffix(" UTC")?.split_once(' ')?;
+        rfc3339(&format!("{date}T{time}Z"))
+    };
+    rfc3339(&text).or_else(|| unix(&text)).or_else(|| gitlab(&text)).and_then(in_utc)
 }
 
 #[cfg(test)]

@@ -87,11 +87,15 @@ fn an_id_that_an_event_id_cannot_hold_is_stood_for_by_its_digest() {
 }
 
 #[test]
-fn times_are_rfc_3339_or_unix_seconds_and_else_that_of_receipt() {
+fn times_are_rfc_3339_unix_seconds_or_gitlabs_and_else_that_of_receipt() {
     for (created, expected) in [
         ("1764583200", datetime!(2025-12-01 10:00 UTC)),
         (r#""1764583200""#, datetime!(2025-12-01 10:00 UTC)),
         (r#""2025-12-01T11:00:00+01:00""#, datetime!(2025-12-01 10:00 UTC)),
+        (r#""2025-12-01 10:00:00 UTC""#, datetime!(2025-12-01 10:00 UTC)),
+        (r#""2025-12-01 10:00:00 CET""#, RECEIVED_AT),
+        (r#""2025-12-01 10:00:00Z UTC""#, RECEIVED_AT),
+        (r#"" UTC""#, RECEIVED_AT),
         (r#""yesterday""#, RECEIVED_AT),
         (r#""9999-12-31T23:59:59-23:59""#, RECEIVED_AT),
         ("99999999999999999999", RECEIVED_AT),
