@@ -25,7 +25,7 @@ impl Counts {
             connections: metrics.register("http_connections", "Connections being served", connections),
             faults: metrics.register(
                 "http_faults",
-                "Connections and requests that were ended or refused before any service was asked",
+                "Connections ended and requests answered by the listener itself, 500 in place of a panic among them",
                 faults,
             ),
         }
