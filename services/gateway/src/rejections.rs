@@ -3,9 +3,9 @@
 //! A request that is refused costs a look at the [`Sampler`] and at most a place in a bounded queue; a task of its own
 //! publishes, one record at a time. Under a flood the first refusals of each kind and client are told one by one, and
 //! once a second the rest as a number; so is what the broker did not take at first. A record whose ack got lost is told
-//! again under the same id, so the sum of all counts is exact as long as the process lives. A crash loses what was not
-//! told yet: the numbers of a second and what is in the queue, and of an outage all since its beginning. The counters in
-//! `/metrics` are exact whatever happens here.
+//! again under the same id, so the sum of all counts is exact as long as the process lives. A crash, or a stop while the
+//! broker is away, loses what was not told yet: the numbers of a second and what is in the queue, and of an outage all
+//! since its beginning. The counters in `/metrics` are exact whatever happens here.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
@@ -141,7 +141,10 @@ impl Rejections {
             }
             self.publish_rest(&publisher, metrics).await;
         };
-        if timeout(LAST_WORDS, last_words).await.is_err() {
+        let in_time = timeout(LAST_WORDS, last_words).await.is_ok();
+        // What the broker did not take is counted, and now nobody will tell it.
+        let untold = !self.0.sampler().end_period().is_empty() || !self.0.digesting.is_empty();
+        if !in_time || untold {
             tracing::warn!("not every refusal could be told before the end");
         }
         self.0.closed.cancel();

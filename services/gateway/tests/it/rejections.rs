@@ -1,11 +1,12 @@
 use std::time::Duration;
 
 use hookstream_event::BodyDigest;
-use hookstream_test_support::http::Connection;
+use hookstream_test_support::http::{self, Connection};
 use hookstream_test_support::{CutProxy, TestNats, eventually, github_delivery, internal_delivery, run_test};
 use hyper::Method;
 use serde_json::Value;
 
+use crate::executable::Process;
 use crate::gateway::{ISSUE, PATIENCE, TestGateway, accepted, refused, stored_count};
 
 /// All records in the stream of refusals: subject and payload, as they are.
@@ -245,6 +246,26 @@ async fn a_large_body_that_was_refused_before_a_shutdown_is_told_before_its_end(
         gateway.stop().await?;
         let (_, record) = told(&nats, 1).await.remove(0);
         assert_eq!(record["body_bytes"], forged.body.len());
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_stops_while_the_broker_is_away_says_that_refusals_are_lost() {
+    run_test(async || {
+        let nats = TestNats::start().await;
+        let (mut process, url) = Process::start_ready(&nats, &[]).await;
+        nats.kill().await;
+        eventually("the gateway notices", PATIENCE, async || {
+            http::get(&format!("{url}/readyz")).await.unwrap().status == 503
+        })
+        .await;
+        refused(&http::post(&format!("{url}/nobody"), &[], "").await?, 404, "not_found");
+        process.signal("TERM");
+        assert!(process.ended().await.success());
+        let log = process.log();
+        assert!(log.contains("not every refusal could be told before the end"), "{log}");
         Ok(())
     })
     .await;
