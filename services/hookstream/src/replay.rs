@@ -191,8 +191,22 @@ async fn replay(
         }
     }
     sink.finish(&mut run.progress)?;
+    if let Sink::Subject { subject, .. } = &sink {
+        // The last refusal may have been told and not noted yet; it is once the connection is closed.
+        bus.drain().await;
+        may_publish(bus, subject)?;
+    }
     print(args.format, &sink, &run.progress)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn may_publish(bus: &Bus, subject: &str) -> anyhow::Result<()> {
+    if let Some(violation) = bus.violations().first() {
+        bail!(
+            "NATS does not let this user publish on {subject} ({violation}): nats.conf gives the role operator backfill.>"
+        );
+    }
+    Ok(())
 }
 
 fn again(cursor: Option<&Cursor>) -> String {
@@ -325,12 +339,7 @@ impl Run<'_> {
     async fn make_sure_of(&self, sink: &Sink) -> anyhow::Result<()> {
         if let Sink::Subject { subject, .. } = sink {
             self.bus.stream_state(STREAM).await.context("ask whether the events were taken")?;
-            if let Some(violation) = self.bus.violations().first() {
-                bail!(
-                    "NATS does not let this user publish on {subject} ({violation}): nats.conf gives the role operator \
-                     backfill.>"
-                );
-            }
+            may_publish(self.bus, subject)?;
         }
         Ok(())
     }

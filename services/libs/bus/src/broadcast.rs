@@ -13,8 +13,9 @@ const HEADER_FRAME_BYTES: usize = 16;
 impl Bus {
     /// Publishes one message to the subscribers of `subject`. Headers go as they are given.
     ///
-    /// The server has taken it once it answers a later request on this connection, such as [`Bus::stream_state`]; a
-    /// refused permission is among [`Bus::violations`] by then.
+    /// The server has taken it once it answers a later request on this connection, such as [`Bus::stream_state`]. A
+    /// refused permission is among [`Bus::violations`] about then, and surely after a [`Bus::drain`] behind that: the
+    /// client hands on what is no answer aside.
     pub async fn broadcast(
         &self,
         subject: String,

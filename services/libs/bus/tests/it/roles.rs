@@ -353,3 +353,16 @@ async fn a_wrong_password_is_told() {
     assert!(matches!(error, BusError::LoginRefused), "it is not waited for: {error}");
     assert!(error.to_string().contains("authorization violation"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_is_known_once_the_connection_is_drained() {
+    let nats = TestNats::start().await;
+    for _ in 0..20 {
+        let operator = nats.connect("operator").await;
+        operator.broadcast("elsewhere.mine".to_owned(), vec![], "{}".into()).await.unwrap();
+        operator.stream_state(STREAM).await.unwrap();
+        operator.drain().await;
+        let violations = operator.violations();
+        assert!(violations.iter().any(|text| text.contains("elsewhere.mine")), "{violations:?}");
+    }
+}
