@@ -6,6 +6,9 @@ use crate::{Settings, SettingsError};
 /// Least room for headers, in bytes: hyper reads so much at once.
 const HEADER_BYTES_MIN: usize = 8192;
 
+/// Most header fields that there may be room for: hyper makes it for each request, and the map that it fills holds no more.
+const HEADERS_MAX: usize = 24_576;
+
 /// What a listener's clients may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -56,9 +59,14 @@ impl Limits {
     /// connections leave some of the files that the process may open to everything else.
     pub fn read(settings: &Settings) -> Result<Self, SettingsError> {
         const HEADER_BYTES: &str = "HOOKSTREAM_HEADER_BYTES_MAX";
+        const HEADERS: &str = "HOOKSTREAM_HEADERS_MAX";
         let header_bytes_max = settings.parse(HEADER_BYTES)?;
         if header_bytes_max < HEADER_BYTES_MIN {
             return Err(settings.invalid(HEADER_BYTES, format!("must be at least {HEADER_BYTES_MIN}")));
+        }
+        let headers_max = settings.parse(HEADERS)?;
+        if headers_max > HEADERS_MAX {
+            return Err(settings.invalid(HEADERS, format!("must be at most {HEADERS_MAX}")));
         }
         Ok(Self {
             connections_max: fitting(settings.parse("HOOKSTREAM_CONNECTIONS_MAX")?, files_max()),
@@ -68,7 +76,7 @@ impl Limits {
             header_timeout: settings.duration("HOOKSTREAM_HEADER_TIMEOUT")?,
             idle_timeout: settings.duration("HOOKSTREAM_IDLE_TIMEOUT")?,
             answer_timeout: settings.duration("HOOKSTREAM_ANSWER_TIMEOUT")?,
-            headers_max: settings.parse("HOOKSTREAM_HEADERS_MAX")?,
+            headers_max,
             header_bytes_max,
             grace: settings.duration("HOOKSTREAM_SHUTDOWN_GRACE")? * 9 / 10,
             errors: ErrorShape::Plain,
@@ -119,5 +127,14 @@ mod tests {
         let settings = Settings::from_pairs([("HOOKSTREAM_HEADER_BYTES_MAX", "8191")]);
         let error = Limits::read(&settings).unwrap_err().to_string();
         assert!(error.contains("HOOKSTREAM_HEADER_BYTES_MAX (given) must be at least 8192"), "{error}");
+    }
+
+    #[test]
+    fn headers_are_no_more_than_their_map_holds() {
+        let settings = Settings::from_pairs([("HOOKSTREAM_HEADERS_MAX", "24577")]);
+        let error = Limits::read(&settings).unwrap_err().to_string();
+        assert!(error.contains("HOOKSTREAM_HEADERS_MAX (given) must be at most 24576"), "{error}");
+        let holds = |fields| hyper::HeaderMap::<()>::try_with_capacity(fields).is_ok();
+        assert!(holds(HEADERS_MAX) && !holds(HEADERS_MAX + 1));
     }
 }

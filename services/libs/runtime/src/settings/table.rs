@@ -75,7 +75,7 @@ pub const SETTINGS: &[Setting] = &[
     set("HOOKSTREAM_CONNECTION_REQUESTS_MAX", "10000", Count, HTTP,
         "Requests of one connection; the last answer closes it."),
     set("HOOKSTREAM_HEADERS_MAX", "64", Count, HTTP,
-        "Header lines of a request; more are answered with 431."),
+        "Header lines of a request, at most 24576; more are answered with 431."),
     set("HOOKSTREAM_HEADER_BYTES_MAX", "65536", Count, HTTP,
         "Bytes of a request's headers, at least 8192; more are answered with 431."),
     set("HOOKSTREAM_HEADER_TIMEOUT", "5s", Duration, HTTP,
