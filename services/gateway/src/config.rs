@@ -113,6 +113,16 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_beyond_all_rates_is_no_limit() {
+        for name in
+            ["HOOKSTREAM_CLIENT_RATE_MAX", "HOOKSTREAM_SOURCE_RATE_MAX", "HOOKSTREAM_BAD_SIGNATURES_MAX"]
+        {
+            let config = Config::read(&Settings::from_pairs([GITHUB, INTERNAL, (name, "5000000000")]));
+            assert!(config.is_ok(), "{name}: {config:?}");
+        }
+    }
+
+    #[test]
     fn room_for_all_bodies_is_room_for_one() {
         let settings = Settings::from_pairs([GITHUB, INTERNAL, ("HOOKSTREAM_BODIES_BYTES_MAX", "1000")]);
         let error = Config::read(&settings).unwrap_err().to_string();

@@ -4,7 +4,7 @@
 //! configured, or a shared address, that would let a stranger lock the sender out.
 
 use std::net::IpAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 
 use governor::Quota;
 use hookstream_runtime::http::{self, TrustedProxies};
@@ -39,9 +39,9 @@ pub struct RateLimits {
 impl RateLimits {
     pub(crate) fn read(settings: &Settings) -> Result<Self, SettingsError> {
         Ok(Self {
-            client_rate_max: settings.parse("HOOKSTREAM_CLIENT_RATE_MAX")?,
-            source_rate_max: settings.parse("HOOKSTREAM_SOURCE_RATE_MAX")?,
-            bad_signatures_max: settings.parse("HOOKSTREAM_BAD_SIGNATURES_MAX")?,
+            client_rate_max: rate(settings, "HOOKSTREAM_CLIENT_RATE_MAX")?,
+            source_rate_max: rate(settings, "HOOKSTREAM_SOURCE_RATE_MAX")?,
+            bad_signatures_max: rate(settings, "HOOKSTREAM_BAD_SIGNATURES_MAX")?,
             trusted_proxies: TrustedProxies::read(settings)?,
         })
     }
@@ -86,6 +86,11 @@ fn check(limiter: &Limiter<IpAddr>, address: Option<IpAddr>, of: TooMany) -> Res
     // Every request that came over a socket has one.
     let Some(address) = address else { return Ok(()) };
     limiter.check(&http::network(address)).map_err(|wait| Refusal::TooMany(of, wait))
+}
+
+/// Any count is a rate: one that is too large for ours is as good as no limit.
+fn rate(settings: &Settings, name: &str) -> Result<NonZeroU32, SettingsError> {
+    Ok(NonZeroU32::try_from(settings.parse::<NonZeroU64>(name)?).unwrap_or(NonZeroU32::MAX))
 }
 
 fn per_second(rate: NonZeroU32) -> Quota {
