@@ -47,7 +47,8 @@ impl Config {
             replay_window: ReplayWindow::read(settings)?,
             rates: RateLimits::read(settings)?,
             body,
-            http: http::Limits::read(settings)?,
+            // What is on its way to the stream is followed up: else nobody would know of an event that was stored.
+            http: http::Limits { outlives_client: true, ..http::Limits::read(settings)? },
             publish_budget: settings.duration("HOOKSTREAM_PUBLISH_BUDGET")?,
             group_commit: group_commit(settings)?,
         })

@@ -135,6 +135,7 @@ where
             .max_headers(limits.headers_max)
             .max_header_size(limits.header_bytes_max)
             .max_buf_size(limits.header_bytes_max)
+            .half_close(limits.outlives_client)
             .serve_connection(wire, guarded);
         let connection = graceful.watch(connection);
         connections.spawn(async move {

@@ -4,7 +4,7 @@ use hookstream_test_support::http::RawConnection;
 use hookstream_test_support::{CutProxy, TestNats, eventually, github_delivery, run_test};
 
 use super::raw::{head, issue_of, whole};
-use crate::gateway::{ISSUE, PATIENCE, TestGateway, accepted, stored_count};
+use crate::gateway::{ISSUE, PATIENCE, TestGateway, accepted, header, stored_at, stored_count};
 
 /// Waits until nothing is left of those who left.
 async fn nothing_in_flight(gateway: &TestGateway) {
@@ -90,6 +90,43 @@ async fn a_client_that_leaves_before_its_answer_has_its_event_stored_once_at_mos
             .await;
         }
         assert_eq!(stored_count(&nats).await, 20);
+        Ok(())
+    })
+    .await;
+}
+
+/// H10: what its client does not hear is counted and remembered like anything else.
+#[tokio::test]
+async fn an_event_whose_client_left_is_known_as_stored() {
+    run_test(async || {
+        let nats = TestNats::start().await;
+        let gateway = TestGateway::start(&nats).await;
+        let mut connection = RawConnection::open(gateway.addr).await?;
+        connection.send(&whole(&github_delivery("issues", ISSUE), "")).await?;
+        drop(connection);
+        eventually("it is known as stored", PATIENCE, async || {
+            let line = r#"hookstream_webhook_requests_total{source="github",status="202"}"#;
+            if gateway.metric(line) > 0.5 { Ok(()) } else { Err(gateway.metric(line)) }
+        })
+        .await;
+        let again = stored_at(&nats, accepted(&gateway.send(&github_delivery("issues", ISSUE)).await)).await;
+        assert_eq!(header(&again, "hs-suspected-replay"), Some("1"), "the body is known");
+        Ok(())
+    })
+    .await;
+}
+
+/// H10: a client that says that it sends no more still reads.
+#[tokio::test]
+async fn a_client_that_sends_no_more_gets_its_answer() {
+    run_test(async || {
+        let nats = TestNats::start().await;
+        let gateway = TestGateway::start(&nats).await;
+        let mut connection = RawConnection::open(gateway.addr).await?;
+        connection.send(&whole(&github_delivery("issues", ISSUE), "")).await?;
+        connection.finish().await?;
+        let answer = connection.read_to_close().await?;
+        assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
         Ok(())
     })
     .await;

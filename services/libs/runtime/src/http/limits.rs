@@ -32,6 +32,8 @@ pub struct Limits {
     pub header_bytes_max: usize,
     /// How long requests in flight may take to end after shutdown.
     pub grace: Duration,
+    /// A request whose client sends no more, or has left, is served to its end all the same. Else it ends at once.
+    pub outlives_client: bool,
     /// How the errors look that are answered before any service is asked.
     pub errors: ErrorShape,
 }
@@ -49,6 +51,7 @@ impl Default for Limits {
             headers_max: 64,
             header_bytes_max: 64 * 1024,
             grace: Duration::from_secs(9),
+            outlives_client: false,
             errors: ErrorShape::Plain,
         }
     }
@@ -79,6 +82,7 @@ impl Limits {
             headers_max,
             header_bytes_max,
             grace: settings.duration("HOOKSTREAM_SHUTDOWN_GRACE")? * 9 / 10,
+            outlives_client: false,
             errors: ErrorShape::Plain,
         })
     }
