@@ -61,7 +61,7 @@ async fn clash(backend: &Backend, parent_issue: i64, phases: &Value) -> Result<O
         all_are_known &= column::<bool>(row, "is_same")?;
         if column(row, "is_known")? {
             reused.get_or_insert(format!(
-                "queue_id {queue_id} was enqueued before, with other contents or in another plan"
+                "queue_id {queue_id} was enqueued before, with other contents, in another plan or beside other phases"
             ));
         }
         let by: Option<String> = column(row, "taken_by")?;

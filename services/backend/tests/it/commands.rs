@@ -325,7 +325,7 @@ async fn what_the_queue_has_otherwise_already_is_refused_with_the_name_of_the_fi
             body[field] = value;
             body
         };
-        let reused = "queue_id q-1 was enqueued before, with other contents or in another plan";
+        let reused = "queue_id q-1 was enqueued before, with other contents, in another plan or beside other phases";
         let taken = "phase_number 1 of issue 41 is that of an unfinished phase (q-1, ready)";
         let cases = [
             (with("priority", json!(10)), reused),

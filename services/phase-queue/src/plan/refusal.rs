@@ -9,8 +9,10 @@ pub enum Refusal {
         /// The queue id.
         queue_id: String,
     },
-    /// The queue id names another phase already.
-    #[error("queue_id {queue_id} was enqueued before, with other contents or in another plan")]
+    /// The queue id names another phase already, or that of a plan whose other phases are not those of the event.
+    #[error(
+        "queue_id {queue_id} was enqueued before, with other contents, in another plan or beside other phases"
+    )]
     QueueIdReused {
         /// The queue id.
         queue_id: String,

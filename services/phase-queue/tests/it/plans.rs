@@ -214,12 +214,12 @@ async fn the_reason_that_is_recorded_names_the_field() {
             ),
             (
                 with(lone("7-1", 1), "priority", json!(10)),
-                "queue_id 7-1 was enqueued before, with other contents or in another plan",
+                "queue_id 7-1 was enqueued before, with other contents, in another plan or beside other phases",
             ),
             // Of another plan.
             (
                 internal(&lone("8-1", 4)),
-                "queue_id 8-1 was enqueued before, with other contents or in another plan",
+                "queue_id 8-1 was enqueued before, with other contents, in another plan or beside other phases",
             ),
             (
                 internal(&lone("new", 2)),
