@@ -96,6 +96,9 @@ impl Range {
 
 impl std::fmt::Display for Range {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.is_empty() {
+            return f.write_str("(no sequence)");
+        }
         write!(f, "{}–{}", self.from, self.to)
     }
 }
@@ -194,6 +197,7 @@ mod tests {
     fn an_empty_range_has_no_sequences() {
         assert_eq!(Range { from: 3, to: 2 }.len(), 0);
         assert!(Range { from: 3, to: 2 }.is_empty());
+        assert_eq!(Range { from: 1, to: 0 }.to_string(), "(no sequence)");
         assert_eq!(Range { from: 1, to: 2 }.len(), 2);
     }
 }
