@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use hookstream_local::process::{Death, Process, Program};
-use hookstream_runtime::Settings;
-use hookstream_runtime::settings::{SETTINGS, Setting};
+use hookstream_runtime::settings::{Origin, SETTINGS, Setting};
+use hookstream_runtime::{Settings, SettingsError};
 
 use super::addresses::Addresses;
 use super::data_dir::DataDir;
@@ -124,8 +124,7 @@ pub(super) fn all(
     ];
     let mut gateway = vec![("HOOKSTREAM_GATEWAY_ADDR", addresses.gateway.to_string())];
     gateway.extend(webhook_secrets(secrets, settings));
-    // For its tables of sources, which are read again when the file changes.
-    gateway.extend(settings.get("HOOKSTREAM_CONFIG").map(|path| ("HOOKSTREAM_CONFIG", path)));
+    gateway.extend(file_of_sources(settings)?.map(|path| ("HOOKSTREAM_CONFIG", path)));
     Ok(vec![
         plan("phase-queue", "phase_queue", projection(addresses.phase_queue))?,
         plan("task-log", "task_log", projection(addresses.task_log))?,
@@ -133,6 +132,20 @@ pub(super) fn all(
         plan("backend", "backend", backend)?,
         plan("gateway", "gateway", gateway)?,
     ])
+}
+
+/// The settings file, for the tables of sources, which the gateway reads again when it changes. What such a file says of
+/// another NATS would reach the gateway, too, and nothing can unset it there.
+fn file_of_sources(settings: &Settings) -> Result<Option<String>, SettingsError> {
+    let in_file = |name: &&str| matches!(settings.origin(name), Some(Origin::File(..)));
+    let other_nats = ["NATS_CREDS", "NATS_NKEY", "NATS_CA", "NATS_CERT", "NATS_KEY"];
+    match other_nats.into_iter().find(in_file) {
+        None => Ok(settings.get("HOOKSTREAM_CONFIG")),
+        Some(_) if settings.sources().is_empty() => Ok(None),
+        Some(name) => {
+            Err(settings.invalid(name, "is for a NATS of your own, and `up` starts one: leave it out"))
+        }
+    }
 }
 
 /// What webhooks are verified with. Of a secret that is in a file the gateway gets the file: it reads it again when it
@@ -184,4 +197,27 @@ fn inherited(settings: &Settings) -> Vec<(OsString, OsString)> {
         environment.push(("HOOKSTREAM_LOG_FORMAT".into(), "json".into()));
     }
     environment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gateway_gets_the_settings_file_unless_that_is_for_another_nats() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hookstream.toml");
+        let path = path.to_str().unwrap();
+        let of_sources = |text: &str| {
+            std::fs::write(path, text).unwrap();
+            file_of_sources(&Settings::from_pairs([("HOOKSTREAM_CONFIG", path)]))
+        };
+        let sources = "[sources.shop]\nscheme = \"gitlab\"\nsecret = \"a token\"\n";
+        let creds = "NATS_CREDS = \"gateway.creds\"\n";
+        assert_eq!(of_sources(sources).unwrap().as_deref(), Some(path));
+        assert_eq!(of_sources("").unwrap().as_deref(), Some(path), "sources may be added later");
+        assert_eq!(of_sources(creds).unwrap(), None);
+        let error = of_sources(&format!("{creds}{sources}")).unwrap_err().to_string();
+        assert!(error.contains("NATS_CREDS") && error.contains("hookstream.toml, line 1"), "{error}");
+    }
 }
