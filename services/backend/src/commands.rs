@@ -14,8 +14,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
+use crate::STREAM;
 use crate::caller::Caller;
-use crate::freshness::STREAM;
 use crate::problem::Problem;
 
 /// How long the stream may take to store a command.

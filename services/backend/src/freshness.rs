@@ -7,6 +7,7 @@ use hookstream_bus::Bus;
 use hookstream_store::types::Type;
 use tokio::time::Instant;
 
+use crate::STREAM;
 use crate::database::Database;
 use crate::problem::Problem;
 use crate::values::column;
@@ -19,9 +20,6 @@ const PAUSE_MIN: Duration = Duration::from_millis(10);
 
 /// Longest pause between two looks.
 const PAUSE_MAX: Duration = Duration::from_millis(160);
-
-/// The stream that projections read.
-pub(crate) const STREAM: &str = "WEBHOOKS";
 
 /// A projection, as `min_sequence` waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -45,6 +45,9 @@ pub use problem::Problem;
 /// Role in nats.conf.
 pub const ROLE: &str = "backend";
 
+/// The stream that commands go to, and that live events and projections are read from.
+const STREAM: &str = "WEBHOOKS";
+
 /// The backend, connected. Clones share the connections.
 #[derive(Debug, Clone)]
 pub struct Backend {

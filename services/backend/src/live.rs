@@ -11,14 +11,13 @@ use hookstream_bus::{Bus, BusError, Subscription};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
+use crate::STREAM;
+
 mod event;
 mod reader;
 
 pub(crate) use event::LiveEvent;
 pub(crate) use reader::Reader;
-
-/// The stream.
-const STREAM: &str = "WEBHOOKS";
 
 /// Readers at once.
 pub(crate) const READERS_MAX: usize = 64;

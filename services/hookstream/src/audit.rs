@@ -1,5 +1,6 @@
 //! `hookstream audit`: the trail, for those who check it.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -105,6 +106,11 @@ impl Keys {
             return Err(Usage("give the public key of the checkpoints with --key".to_owned()).into());
         }
         Ok(keys)
+    }
+
+    /// The same, to compare with what is in these files: what is signed by nobody known cannot be compared with.
+    fn to_compare(&self, files: &[PathBuf], settings: &Settings) -> anyhow::Result<Vec<PublicKey>> {
+        if files.is_empty() { self.read(settings) } else { self.required(settings) }
     }
 }
 

@@ -9,7 +9,8 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{LiveEvent, STREAM};
+use super::LiveEvent;
+use crate::STREAM;
 
 /// With nothing said for so long, be it that no event came or none that the reader wants, a comment tells that we are
 /// still here. It also is the time after which a reader looks whether it missed anything, as it may while NATS is away.

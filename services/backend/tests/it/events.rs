@@ -154,18 +154,6 @@ async fn a_position_that_the_stream_has_not_come_to_is_refused() {
 }
 
 #[tokio::test]
-async fn who_begins_to_read_while_nats_is_away_is_told_so() {
-    run_test(async || {
-        let app = App::start().await;
-        app.nats.stop().await;
-        let document = problem(&app.get("/events").await?, 503, "unavailable");
-        assert_eq!(document["title"], "The stream is not available now");
-        Ok(())
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn one_source_can_be_read_alone() {
     run_test(async || {
         let app = App::start().await;

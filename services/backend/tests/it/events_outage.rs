@@ -5,7 +5,7 @@ use std::path::Path;
 use hookstream_test_support::{eventually, run_test};
 
 use crate::events::{Reader, publish, publisher};
-use crate::support::{App, PATIENCE};
+use crate::support::{App, PATIENCE, problem};
 
 #[tokio::test]
 async fn a_reader_misses_nothing_while_nats_is_away() {
@@ -22,6 +22,18 @@ async fn a_reader_misses_nothing_while_nats_is_away() {
         ready(&app, 200).await;
         publish(&publisher, 6, 6).await;
         assert_eq!(reader.ids(4).await?, [3, 4, 5, 6]);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_begins_to_read_while_nats_is_away_is_told_so() {
+    run_test(async || {
+        let app = App::start().await;
+        app.nats.stop().await;
+        let document = problem(&app.get("/events").await?, 503, "unavailable");
+        assert_eq!(document["title"], "The stream is not available now");
         Ok(())
     })
     .await;

@@ -48,9 +48,7 @@ fn reason(text: &str) -> Result<String, String> {
 
 /// Runs the command.
 pub(super) async fn run(args: Args, settings: &Settings) -> anyhow::Result<ExitCode> {
-    // What is signed by nobody known cannot be compared with.
-    let keys =
-        if args.against.is_empty() { args.keys.read(settings)? } else { args.keys.required(settings)? };
+    let keys = args.keys.to_compare(&args.against, settings)?;
     let bus = operator::connect(settings).await?;
     let done = go_on(args, keys, &bus, settings).await;
     bus.drain().await;

@@ -48,9 +48,7 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(super) async fn run(args: Args, settings: &Settings) -> anyhow::Result<ExitCode> {
-    // What is signed by nobody known cannot be compared with.
-    let keys =
-        if args.against.is_empty() { args.keys.read(settings)? } else { args.keys.required(settings)? };
+    let keys = args.keys.to_compare(&args.against, settings)?;
     let bus = if args.without_stream { None } else { Some(operator::connect(settings).await?) };
     let done = compare(&args, keys, bus.as_ref(), settings).await;
     let Some(bus) = bus else { return done };

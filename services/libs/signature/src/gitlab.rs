@@ -16,8 +16,8 @@ const BYTES_MAX: usize = 1024;
 
 /// Verifies the values of `X-Gitlab-Token` at `now_unix` (seconds).
 ///
-/// There must be exactly one value, of whatever bytes: GitLab only forbids line breaks in it. Digests are compared, so that the time taken tells neither the
-/// length of the secret nor how much of a guess was right.
+/// There must be exactly one value, of whatever bytes: GitLab only forbids line breaks in it. Digests are compared, so
+/// that the time taken tells neither the length of the secret nor how much of a guess was right.
 pub fn verify(keyring: &Keyring, tokens: &[&[u8]], now_unix: i64) -> Result<Verified, VerifyError> {
     let token = only(tokens)?;
     if token.is_empty() || token.len() > BYTES_MAX {

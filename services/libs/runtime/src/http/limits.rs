@@ -82,8 +82,7 @@ impl Limits {
             headers_max,
             header_bytes_max,
             grace: settings.duration("HOOKSTREAM_SHUTDOWN_GRACE")? * 9 / 10,
-            outlives_client: false,
-            errors: ErrorShape::Plain,
+            ..Self::default()
         })
     }
 }
